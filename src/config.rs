@@ -1,0 +1,282 @@
+//! What the program is told to do, from the command line, the environment and a file, checked and typed.
+//!
+//! This is the only place that reads the environment. Settings that a level gives empty count as not given, because MCP
+//! clients send empty variables for what their users left alone.
+
+mod error;
+mod options;
+mod secrets;
+mod values;
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use tracing_subscriber::EnvFilter;
+
+pub use self::{
+    error::ConfigError,
+    options::{Options, without_environment},
+    secrets::{OauthClient, Secrets},
+    values::Grant,
+};
+use crate::{
+    audit,
+    ironclad::{
+        self,
+        region::{Origin, Region},
+        retry::Patience,
+    },
+    policy,
+};
+
+/// Looks a variable up; tests bring their own.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// Everything the program was told.
+#[derive(Debug)]
+pub struct Config {
+    /// What is granted.
+    pub policy: policy::Settings,
+    /// How Ironclad is spoken to.
+    pub ironclad: ironclad::Settings,
+    /// What may sign in.
+    pub secrets: Secrets,
+    /// `--scopes`; empty is what the published tools need.
+    pub scopes: Vec<String>,
+    /// `--simulator`
+    pub simulator: bool,
+    /// Which tools there are, and what they are called.
+    pub tools: Tools,
+    /// `--max-result-bytes`
+    pub max_result_bytes: usize,
+    /// `--max-document-bytes`
+    pub max_document_bytes: u64,
+    /// `--rate-budget`; read now, used by a later version.
+    pub rate_budget: bool,
+    /// `--allowed-host`; empty is loopback names.
+    pub allowed_hosts: Vec<String>,
+    /// `--allowed-origin`; empty is loopback names.
+    pub allowed_origins: Vec<String>,
+    /// `--audit-log`; `None` where there is no state directory to put it in.
+    pub audit: Option<audit::Target>,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Which tools there are, and what they are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tools {
+    /// `--tool-prefix`
+    pub prefix: String,
+    /// `--manifests`
+    pub manifests: Option<PathBuf>,
+    /// `--launch-tools`; read now, used by a later version.
+    pub launch: LaunchTools,
+    /// `--template-refresh`; read now, used by a later version.
+    pub template_refresh: Duration,
+}
+
+/// Which templates get a launch tool of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchTools {
+    /// Those that the acting user may launch.
+    Auto,
+    /// None.
+    Off,
+    /// These, by id or exact name.
+    Only(Vec<String>),
+}
+
+/// What is logged to stderr, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Directives of an [`EnvFilter`].
+    pub filter: String,
+    /// One JSON object a line, rather than text.
+    pub json: bool,
+}
+
+/// rmcp tells of every message at `info`; `--log rmcp=info` brings it back.
+const QUIET: &str = "rmcp=warn";
+
+/// The longest time in seconds that a setting may name.
+const LONGEST: u64 = 24 * 60 * 60;
+
+/// The largest document that is read at all is 1 GiB.
+const LARGEST_DOCUMENT: u64 = 1 << 30;
+
+/// Reads the environment and the settings file under what the command line says, and checks it all.
+///
+/// # Errors
+/// The first setting that is wrong, by name, and how to mend it.
+pub fn load(command_line: Options) -> Result<Config, ConfigError> {
+    load_from(command_line, &|name| {
+        #[expect(clippy::disallowed_methods, reason = "the one place where settings are read from the environment")]
+        std::env::var_os(name)
+    })
+}
+
+fn load_from(command_line: Options, environment: Environment<'_>) -> Result<Config, ConfigError> {
+    let mut options = command_line.over(Options::from_environment(environment)?);
+    if let Some(path) = options.config.clone().filter(|path| !path.as_os_str().is_empty()) {
+        options = options.over(read_file(path)?);
+    }
+    // Real credentials have no business with the simulator, not even to be found wrong.
+    let simulator = options.simulator.unwrap_or_default();
+    let secrets = if simulator { Secrets::default() } else { Secrets::from_environment(environment)? };
+    checked(options, secrets, environment)
+}
+
+fn read_file(path: PathBuf) -> Result<Options, ConfigError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(ConfigError::FileUnreadable { path, source }),
+    };
+    let wrong = |fault: toml::de::Error| ConfigError::FileWrong { path: path.clone(), fault: fault.to_string() };
+    let table: toml::Table = toml::from_str(&text).map_err(wrong)?;
+    let known = Options::keys();
+    if let Some(key) = table.keys().find(|key| !known.contains(key)) {
+        return Err(ConfigError::UnknownKey { path, key: key.clone(), advice: advice(key, &known) });
+    }
+    toml::from_str(&text).map_err(wrong)
+}
+
+fn advice(key: &str, known: &[String]) -> String {
+    if matches!(key, "access_token" | "client_id" | "client_secret") {
+        let variable = format!("IRONCLAD_{}", key.to_ascii_uppercase());
+        return format!("secrets are never in this file: set {variable} or {variable}_FILE in the environment");
+    }
+    let distance = |known: &&String| strsim::damerau_levenshtein(&key.to_ascii_lowercase().replace('-', "_"), known);
+    known.iter().min_by_key(distance).map(|nearest| format!("did you mean {nearest}?")).unwrap_or_default()
+}
+
+fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> Result<Config, ConfigError> {
+    let audit = match options.audit_log.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+        None => state_directory(environment).map(|folder| folder.join("ironclad-mcp").join("audit.jsonl")),
+        Some(path) => Some(path.to_owned()),
+    };
+    let max_result_bytes = number("max_result_bytes", options.max_result_bytes, 60_000, (2000, 1 << 30))?;
+    Ok(Config {
+        ironclad: ironclad(&options)?,
+        tools: tools(&options)?,
+        log: log(&options)?,
+        simulator: options.simulator.unwrap_or_default(),
+        max_result_bytes: usize::try_from(max_result_bytes).unwrap_or(usize::MAX),
+        max_document_bytes: number("max_document_bytes", options.max_document_bytes, 10_000_000, (0, LARGEST_DOCUMENT))?,
+        rate_budget: options.rate_budget.unwrap_or(true),
+        allowed_hosts: each("allowed_host", values::trimmed(options.allowed_host), values::host)?,
+        allowed_origins: each("allowed_origin", values::trimmed(options.allowed_origin), values::web_origin)?,
+        policy: policy::Settings {
+            enable_writes: options.enable_writes.unwrap_or_default(),
+            access: options.access.unwrap_or_default().into_iter().map(|grant| (grant.group, grant.access)).collect(),
+            toolsets: values::trimmed(options.toolsets),
+            tools: values::trimmed(options.tools),
+            exclude_tools: values::trimmed(options.exclude_tools),
+            confirm: parsed("confirm", options.confirm.as_deref())?.unwrap_or_default(),
+        },
+        scopes: values::words(options.scopes),
+        audit: audit.map(|path| if path == Path::new("-") { audit::Target::Stderr } else { audit::Target::File(path) }),
+        secrets,
+    })
+}
+
+fn ironclad(options: &Options) -> Result<ironclad::Settings, ConfigError> {
+    let region: Region = parsed("region", options.region.as_deref())?.unwrap_or_default();
+    let base_url: Option<Origin> = parsed("base_url", options.base_url.as_deref())?;
+    let seconds = |key, given, default, least| number(key, given, default, (least, LONGEST)).map(Duration::from_secs);
+    let max_retries = number("max_retries", options.max_retries, 4, (0, 20))?;
+    let user = |key, given: &Option<String>, check: fn(&str) -> Result<String, String>| {
+        let given = given.as_deref().filter(|text| !text.is_empty());
+        given.map(check).transpose().map_err(|fault| ConfigError::invalid(key, fault))
+    };
+    Ok(ironclad::Settings {
+        origin: base_url.unwrap_or_else(|| region.origin()),
+        as_user_email: user("as_user_email", &options.as_user_email, values::email)?,
+        as_user_id: user("as_user_id", &options.as_user_id, values::user_id)?,
+        timeout: seconds("timeout", options.timeout, 60, 1)?,
+        connect_timeout: seconds("connect_timeout", options.connect_timeout, 10, 1)?,
+        patience: Patience {
+            max_retries: u32::try_from(max_retries).unwrap_or(u32::MAX),
+            longest_wait: seconds("rate_limit_wait", options.rate_limit_wait, 30, 0)?,
+        },
+    })
+}
+
+fn tools(options: &Options) -> Result<Tools, ConfigError> {
+    let prefix = values::tool_prefix(options.tool_prefix.as_deref().unwrap_or_default());
+    let template_refresh = number("template_refresh", options.template_refresh, 300, (1, LONGEST))?;
+    Ok(Tools {
+        prefix: prefix.map_err(|fault| ConfigError::invalid("tool_prefix", fault))?,
+        manifests: options.manifests.clone().filter(|path| !path.as_os_str().is_empty()),
+        launch: launch_tools(values::trimmed(options.launch_tools.clone()))?,
+        template_refresh: Duration::from_secs(template_refresh),
+    })
+}
+
+fn launch_tools(named: Vec<String>) -> Result<LaunchTools, ConfigError> {
+    let modes = |name: &&String| matches!(name.as_str(), "auto" | "off");
+    match named.first().map(String::as_str) {
+        None => Ok(LaunchTools::Auto),
+        Some("auto") if named.len() == 1 => Ok(LaunchTools::Auto),
+        Some("off") if named.len() == 1 => Ok(LaunchTools::Off),
+        Some(_) => match named.iter().find(modes) {
+            None => Ok(LaunchTools::Only(named)),
+            Some(mode) => Err(ConfigError::invalid("launch_tools", format!("{mode} stands alone, or name templates only"))),
+        },
+    }
+}
+
+fn log(options: &Options) -> Result<Log, ConfigError> {
+    let level = options.log.as_deref().filter(|level| !level.trim().is_empty()).unwrap_or("info");
+    let filter = format!("{QUIET},{level}");
+    EnvFilter::try_new(&filter).map_err(|error| {
+        ConfigError::invalid("log", format!("{level:?} is no level and no RUST_LOG directive ({error}); give e.g. info"))
+    })?;
+    let json = match options.log_format.as_deref() {
+        None | Some("" | "text") => false,
+        Some("json") => true,
+        Some(other) => return Err(ConfigError::invalid("log_format", format!("{other:?} is not known; give text or json"))),
+    };
+    Ok(Log { filter, json })
+}
+
+/// A setting with a type of its own; empty text counts as none.
+fn parsed<T: FromStr<Err = String>>(key: &str, text: Option<&str>) -> Result<Option<T>, ConfigError> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    text.map(str::parse).transpose().map_err(|fault| ConfigError::invalid(key, fault))
+}
+
+fn number(key: &str, given: Option<u64>, default: u64, (least, most): (u64, u64)) -> Result<u64, ConfigError> {
+    let number = given.unwrap_or(default);
+    if (least..=most).contains(&number) {
+        return Ok(number);
+    }
+    Err(ConfigError::invalid(key, format!("{number} is out of range; give {least} to {most}")))
+}
+
+fn each(key: &str, list: Vec<String>, check: fn(&str) -> Result<String, String>) -> Result<Vec<String>, ConfigError> {
+    list.iter().map(|text| check(text).map_err(|fault| ConfigError::invalid(key, fault))).collect()
+}
+
+/// Where programs keep what they record: `XDG_STATE_HOME` or its default, macOS's Application Support, Windows's local
+/// application data.
+fn state_directory(environment: Environment<'_>) -> Option<PathBuf> {
+    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(state) = absolute("XDG_STATE_HOME") {
+        return Some(state);
+    }
+    if cfg!(windows) {
+        return absolute("LOCALAPPDATA");
+    }
+    // Some clients start servers with an empty environment; the user database still knows the home then.
+    let home = absolute("HOME").or_else(std::env::home_dir).filter(|path| path.is_absolute())?;
+    Some(home.join(if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" }))
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

@@ -1,0 +1,134 @@
+//! Seals the place in a list into an opaque cursor, and opens it again.
+//!
+//! A cursor holds an offset and a digest of the call it belongs to, under an HMAC: it needs no server state, so any
+//! instance with the same key can open it, and one that was altered, or that belongs to another call, is refused.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+/// The bytes of the tag that a cursor carries: half a SHA-256 is past any guessing.
+const TAG_BYTES: usize = 16;
+const CALL_BYTES: usize = 8;
+const OFFSET_BYTES: usize = 8;
+
+/// The key under which cursors are sealed.
+#[derive(Clone)]
+pub struct CursorKey([u8; 32]);
+
+impl std::fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CursorKey(…)")
+    }
+}
+
+impl CursorKey {
+    /// The key for one Ironclad host and client, the same on every instance that serves them.
+    #[must_use]
+    pub fn for_account(origin: &str, client_id: &str) -> Self {
+        let mut digest = Sha256::new();
+        for part in ["ironclad-mcp list cursor 1", origin, client_id] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part.as_bytes());
+        }
+        Self(digest.finalize().into())
+    }
+
+    fn tag(&self, payload: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(payload);
+        Some(mac)
+    }
+
+    /// The cursor for item `offset` of the list that `call` asks for.
+    #[must_use]
+    pub fn seal(&self, call: &[u8; CALL_BYTES], offset: u64) -> String {
+        let mut sealed = Vec::with_capacity(OFFSET_BYTES + CALL_BYTES + TAG_BYTES);
+        sealed.extend_from_slice(&offset.to_be_bytes());
+        sealed.extend_from_slice(call);
+        if let Some(mac) = self.tag(&sealed) {
+            sealed.extend(mac.finalize().into_bytes().iter().take(TAG_BYTES));
+        }
+        URL_SAFE_NO_PAD.encode(sealed)
+    }
+
+    /// The offset in a cursor, or `None` where it was altered or belongs to another call.
+    #[must_use]
+    pub fn open(&self, call: &[u8; CALL_BYTES], cursor: &str) -> Option<u64> {
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (payload, tag) = sealed.split_at_checked(OFFSET_BYTES + CALL_BYTES)?;
+        if tag.len() != TAG_BYTES {
+            return None;
+        }
+        self.tag(payload)?.verify_truncated_left(tag).ok()?;
+        let (offset, sealed_call) = payload.split_at_checked(OFFSET_BYTES)?;
+        if sealed_call != call {
+            return None;
+        }
+        Some(u64::from_be_bytes(offset.try_into().ok()?))
+    }
+}
+
+/// A digest of what a list call asks for: the tool and every argument that decides which items there are.
+#[must_use]
+pub fn call_digest(tool: &str, arguments: &str) -> [u8; CALL_BYTES] {
+    let mut digest = Sha256::new();
+    digest.update(tool.as_bytes());
+    digest.update([0]);
+    digest.update(arguments.as_bytes());
+    let whole: [u8; 32] = digest.finalize().into();
+    let mut short = [0; CALL_BYTES];
+    for (to, from) in short.iter_mut().zip(whole) {
+        *to = from;
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> CursorKey {
+        CursorKey::for_account("https://na1.ironcladapp.com", "client")
+    }
+
+    #[test]
+    fn another_account_cannot_open_a_cursor() {
+        let call = call_digest("list_records", "{}");
+        let cursor = key().seal(&call, 40);
+        assert_eq!(key().open(&call, &cursor), Some(40));
+        assert_eq!(CursorKey::for_account("https://eu1.ironcladapp.com", "client").open(&call, &cursor), None);
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_one_call() {
+        let cursor = key().seal(&call_digest("list_records", "{}"), 40);
+        assert_eq!(key().open(&call_digest("list_workflows", "{}"), &cursor), None);
+        assert_eq!(key().open(&call_digest("list_records", r#"{"types":["nda"]}"#), &cursor), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_offset_comes_back(offset: u64) {
+            let call = call_digest("list_users", "{}");
+            prop_assert_eq!(key().open(&call, &key().seal(&call, offset)), Some(offset));
+        }
+
+        #[test]
+        fn any_altered_cursor_is_refused(offset: u64, at in 0usize..43, to in "[A-Za-z0-9_-]") {
+            let call = call_digest("list_users", "{}");
+            let sealed = key().seal(&call, offset);
+            let mut altered = sealed.clone();
+            altered.replace_range(at % sealed.len()..=at % sealed.len(), &to);
+            prop_assume!(altered != sealed);
+            prop_assert_eq!(key().open(&call, &altered), None);
+        }
+
+        #[test]
+        fn no_text_opens_by_chance(text in ".*") {
+            prop_assert_eq!(key().open(&call_digest("list_users", "{}"), &text), None);
+        }
+    }
+}

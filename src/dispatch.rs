@@ -1,0 +1,325 @@
+//! The path of one call: the only file that knows the order of the steps.
+
+mod attribute_types;
+mod failure;
+mod receive;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use crate::{
+    answer::{self, Answer, Fields, Shape, Window},
+    arguments::Args,
+    audit::{AuditLog, Decision, Record, Sent, Who},
+    catalog::Tool,
+    cursor::{CursorKey, call_digest},
+    error::{ArgumentFault, CallError, Code, Outcome},
+    ironclad::{Client, Failure, Receiver},
+    manifest::{self, Entry, Preparation},
+    policy::{self, Confirm, Verdict},
+    request::{self, ActingUser, Request},
+    tool_schema::DEFAULT_LIMIT,
+};
+
+/// What every call needs.
+pub struct Dispatch {
+    /// What the operator granted.
+    pub policy: policy::Settings,
+    /// The way to Ironclad.
+    pub client: Client,
+    /// Where calls are recorded.
+    pub audit: Arc<AuditLog>,
+    /// The key of list cursors.
+    pub cursor_key: CursorKey,
+    /// The key of the state that a client brings back with a person's answer.
+    pub state_key: [u8; 32],
+    /// The user named in bodies, where a static token signs in.
+    pub body_user: Option<BodyUser>,
+    /// The acting user, for the audit log.
+    pub as_user: Option<String>,
+    /// `--max-result-bytes`
+    pub max_result_bytes: usize,
+    /// `--max-document-bytes`
+    pub max_document_bytes: u64,
+}
+
+/// The acting user of a static token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyUser {
+    /// By e-mail address.
+    Email(String),
+    /// By user id.
+    Id(String),
+}
+
+impl BodyUser {
+    fn acting(&self) -> ActingUser<'_> {
+        match self {
+            Self::Email(email) => ActingUser::Email(email),
+            Self::Id(id) => ActingUser::Id(id),
+        }
+    }
+}
+
+/// Who calls, and how a person is asked on their side.
+pub struct Caller<'a> {
+    /// The agent's name for the audit log.
+    pub agent: String,
+    /// The person behind the client, if the client can ask one.
+    pub person: Option<&'a dyn Person>,
+}
+
+/// Somebody who can say yes or no.
+pub trait Person: Sync {
+    /// Asks whether to go on.
+    fn ask<'a>(&'a self, question: &'a str) -> BoxFuture<'a, Consent>;
+}
+
+/// What a person said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// Yes.
+    Given,
+    /// No, or nothing.
+    Refused,
+    /// The client must bring the answer with a second call.
+    Postponed,
+}
+
+/// How a call ended well.
+#[derive(Debug)]
+pub enum Reached {
+    /// With an answer.
+    Answer(Answer),
+    /// With a question that the client must bring the answer to.
+    Question,
+}
+
+/// The part of a list that a call wants, and the digest that its cursors carry.
+struct Place {
+    window: Window,
+    digest: [u8; 8],
+}
+
+/// A call that is ready to be sent.
+struct Prepared {
+    args: Args,
+    place: Option<Place>,
+    request: Request,
+}
+
+impl Dispatch {
+    /// Runs one call from its arguments to its answer.
+    ///
+    /// # Errors
+    /// What went wrong, in the caller's words.
+    pub async fn call(
+        &self,
+        tool: &Tool,
+        arguments: Map<String, Value>,
+        caller: Caller<'_>,
+    ) -> Result<Reached, CallError> {
+        let who = Who { agent: caller.agent.clone(), as_user: self.as_user.clone() };
+        let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &arguments, who);
+        match self.steps(tool, arguments, &caller, &mut record).await {
+            Ok(Reached::Answer(answer)) => {
+                note_ids(&tool.entry, &answer, &mut record);
+                record.succeeded();
+                Ok(Reached::Answer(answer))
+            }
+            Ok(Reached::Question) => {
+                record.postponed();
+                Ok(Reached::Question)
+            }
+            Err(error) => {
+                record.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn steps(
+        &self,
+        tool: &Tool,
+        arguments: Map<String, Value>,
+        caller: &Caller<'_>,
+        record: &mut Record,
+    ) -> Result<Reached, CallError> {
+        let entry = &tool.entry;
+        let verdict = self.decide(entry, record)?;
+        let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
+        let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+        let place = self.place(entry, &args)?;
+        if entry.prepare == Some(Preparation::AttributeTypes) {
+            attribute_types::resolve(self, entry, &mut args).await?;
+        }
+        let mut request = request::build(entry, &args, self.body_user.as_ref().map(BodyUser::acting));
+        if let (manifest::Answer::Page { paging, .. }, Some(place)) = (&entry.answer, &place) {
+            request.query.extend(place.window.query(*paging));
+        }
+        if args.flag("dry_run") {
+            record.decide(Decision::DryRun, verdict.rule());
+            return Ok(Reached::Answer(answer::dry_run(&request)));
+        }
+        if matches!(verdict, Verdict::Ask { .. })
+            && self.consent(entry, &args, caller, record).await? == Consent::Postponed
+        {
+            return Ok(Reached::Question);
+        }
+        if entry.effect.is_write() {
+            record.intend().map_err(|error| audit_unavailable(&error))?;
+        }
+        let prepared = Prepared { args, place, request };
+        self.send(entry, &prepared, record).await.map(Reached::Answer)
+    }
+
+    fn decide(&self, entry: &Entry, record: &mut Record) -> Result<Verdict, CallError> {
+        let denial = match policy::decide(entry, &self.policy) {
+            Ok(verdict) => {
+                record.decide(Decision::Allowed, verdict.rule());
+                return Ok(verdict);
+            }
+            Err(denial) => denial,
+        };
+        record.decide(Decision::Denied, &denial.rule);
+        let message = format!("{} is not granted to this server ({})", entry.name, denial.rule);
+        Err(CallError::new(Code::AccessDenied, message, denial.hint).with_outcome(Outcome::NotSent))
+    }
+
+    async fn consent(
+        &self,
+        entry: &Entry,
+        args: &Args,
+        caller: &Caller<'_>,
+        record: &mut Record,
+    ) -> Result<Consent, CallError> {
+        let consent = match (caller.person, self.policy.confirm) {
+            (Some(person), _) => person.ask(&question(entry, args)).await,
+            // The client shows its own approval: it has the tool's destructiveHint.
+            (None, Confirm::Auto | Confirm::Never) => Consent::Given,
+            (None, Confirm::Always) => Consent::Refused,
+        };
+        if consent != Consent::Refused {
+            return Ok(consent);
+        }
+        record.decline();
+        let (why, hint) = match caller.person {
+            Some(_) => ("the person did not say yes", "do not try again unless the person asks for it"),
+            None => (
+                "the server must ask a person, and this client cannot",
+                "use a client that supports elicitation, or the operator can set --confirm auto",
+            ),
+        };
+        let message = format!("{} was not sent: {why}", entry.name);
+        Err(CallError::new(Code::ConfirmationDeclined, message, hint).with_outcome(Outcome::NotSent))
+    }
+
+    /// The part of a list that a call wants.
+    fn place(&self, entry: &Entry, args: &Args) -> Result<Option<Place>, CallError> {
+        if !entry.is_list() {
+            return Ok(None);
+        }
+        let which = args.iter().filter(|(name, _)| !matches!(*name, "cursor" | "limit" | "fields"));
+        let mut which: Vec<String> = which.map(|(name, value)| format!("{name}={value}")).collect();
+        which.sort();
+        let digest = call_digest(&entry.name, &which.join("&"));
+        let offset = match args.text("cursor") {
+            None => 0,
+            Some(cursor) => self.cursor_key.open(&digest, cursor).ok_or_else(|| {
+                let message = "is not a cursor of this list: it was altered, or belongs to other arguments";
+                let expected = "next_cursor of the page before with the same arguments, or nothing to start again";
+                CallError::invalid_arguments(&entry.name, vec![ArgumentFault::new("cursor", message, expected)])
+            })?,
+        };
+        let limit = args.get("limit").and_then(Value::as_u64).unwrap_or(DEFAULT_LIMIT).max(1);
+        Ok(Some(Place { window: Window { offset, limit }, digest }))
+    }
+
+    async fn send(&self, entry: &Entry, prepared: &Prepared, record: &mut Record) -> Result<Answer, CallError> {
+        let Prepared { args, place, request } = prepared;
+        let fields = if entry.effect.is_write() { None } else { Fields::of(args) };
+        let shape = Shape { origin: self.client.origin(), max_bytes: self.max_result_bytes, fields };
+        match (&entry.answer, place) {
+            (manifest::Answer::Document {}, _) => {
+                let text = |name| args.text(name).unwrap_or_default();
+                let (workflow_id, document_key) = (text("workflow_id"), text("document_key"));
+                let document = receive::Document::new(workflow_id, document_key, self.max_document_bytes);
+                self.exchange(entry, request, document, record).await
+            }
+            (manifest::Answer::Page { .. }, Some(Place { window, digest })) => {
+                let seal = |offset| self.cursor_key.seal(digest, offset);
+                let shaped =
+                    receive::Shaped::new(|body: &[u8]| answer::page(entry, args, body, &shape, (*window, &seal)));
+                self.exchange(entry, request, shaped, record).await
+            }
+            (manifest::Answer::Empty {}, _) => {
+                let shaped = receive::Shaped::new(|body: &[u8]| answer::empty(entry, args, body));
+                self.exchange(entry, request, shaped, record).await
+            }
+            (manifest::Answer::Object { .. } | manifest::Answer::Page { .. }, _) => {
+                let shaped = receive::Shaped::new(|body: &[u8]| answer::object(entry, body, &shape));
+                self.exchange(entry, request, shaped, record).await
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        entry: &Entry,
+        request: &Request,
+        mut receiver: impl Receiver<Answer = Answer>,
+        record: &mut Record,
+    ) -> Result<Answer, CallError> {
+        // Until the exchange ends, a dropped call counts as sent once.
+        record.sent(Sent { attempts: 1, ..Sent::default() });
+        let exchange = self.client.send(request, &mut receiver).await;
+        let head = match &exchange.result {
+            Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
+            Err(Failure::NoToken(_) | Failure::NeverArrived(_) | Failure::Lost(_)) => None,
+        };
+        record.sent(Sent {
+            status: head.map(|head| head.status),
+            request_id: head.and_then(|head| head.request_id.clone()),
+            attempts: exchange.attempts,
+        });
+        match exchange.result {
+            Ok((_, answer)) => Ok(answer),
+            Err(failure) => Err(failure::call_error(entry, &failure)),
+        }
+    }
+}
+
+fn audit_unavailable(error: &std::io::Error) -> CallError {
+    CallError::new(
+        Code::AuditUnavailable,
+        format!("nothing was sent: the audit log cannot be written ({error})"),
+        "the operator must make the path of --audit-log writable, or set --audit-log -",
+    )
+    .with_outcome(Outcome::NotSent)
+}
+
+/// What a person is asked before something irreversible.
+fn question(entry: &Entry, args: &Args) -> String {
+    let named: Vec<String> = args
+        .iter()
+        .filter(|(name, _)| *name != "dry_run")
+        .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    let prefix = entry.effect.description_prefix();
+    let what = entry.description.strip_prefix(prefix).unwrap_or(&entry.description);
+    format!("{}? This cannot be undone.\n\n{}\n\n{what}", entry.title, named.join("\n"))
+}
+
+/// A write's answer may hold an id that no argument had, such as a launched workflow's.
+fn note_ids(entry: &Entry, answer: &Answer, record: &mut Record) {
+    if !entry.effect.is_write() || entry.path_arguments().next().is_some() {
+        return;
+    }
+    for (member, name) in [("id", "id"), ("ironcladId", "ironclad_id")] {
+        if let Some(id) = answer.structured.get(member).and_then(Value::as_str) {
+            record.found(name, id);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! An MCP server that lets AI agents work an Ironclad account safely.
+//!
+//! Manifest entries are the program; the code is one short path that every entry walks:
+//!
+//! ```text
+//! tools/call {name, arguments}
+//!   server       entry by name ................... unknown: protocol error -32602
+//!   dispatch     audit: a record is opened ....... a guard, so a dropped call writes its line too
+//!    0 policy     decide(entry)           access_denied, before any work
+//!    1 arguments  check(schema, args)     invalid_arguments, every fault with its path
+//!      cursor     open                    the place in a list
+//!    2 request    build(entry, args)      plain data; dry_run ends here
+//!    3 policy     destructive: ask the person
+//!      audit      a write's intent is on disk
+//!    4 ironclad   send(request)           token, HTTP, retry
+//!    5 answer     shape(entry, body)      page, projection, size cap, url
+//!   audit        the line of the call is written, then the answer goes out
+//! ```
+//!
+//! Imports go down only:
+//!
+//! ```text
+//! 5 assembly   main cli config commands transport
+//! 4 faces      server
+//! 3 the path   dispatch catalog
+//! 2 the world  ironclad audit
+//! 1 rules      arguments policy request answer cursor schema_profile tool_schema   (pure)
+//! 0 words      manifest error
+//! beside       simulator: imports none of the above, speaks only HTTP
+//! ```
+
+pub mod answer;
+pub mod arguments;
+pub mod audit;
+pub mod catalog;
+pub mod cursor;
+pub mod dispatch;
+pub mod error;
+pub mod ironclad;
+pub mod manifest;
+pub mod policy;
+pub mod request;
+pub mod schema_profile;
+pub mod server;
+pub mod simulator;
+pub mod tool_schema;
+pub mod transport;

@@ -1,0 +1,87 @@
+//! Where a document's bytes come from when somebody downloads it.
+//!
+//! Only uploads are kept in memory. Drafts, packets and the large exhibit are drawn on demand, outside the store's
+//! lock, because the same title and lines always give the same bytes.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::documents;
+
+/// What to render.
+#[derive(Debug, Clone)]
+pub(crate) enum DocumentSource {
+    /// A Word draft.
+    Word(Page),
+    /// A PDF of at least so many bytes.
+    Pdf(Page, usize),
+    /// Bytes a caller uploaded, and their content type.
+    Held(Bytes, String),
+}
+
+/// The text of a generated document.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Page {
+    /// Heading.
+    pub(crate) title: String,
+    /// One paragraph each.
+    pub(crate) paragraphs: Vec<String>,
+}
+
+impl DocumentSource {
+    /// The bytes and their content type.
+    pub(crate) fn render(&self) -> (Bytes, String) {
+        match self {
+            Self::Word(page) => {
+                (documents::docx(&page.title, &page.paragraphs).into(), documents::DOCX_MIME.to_owned())
+            }
+            Self::Pdf(page, at_least) => {
+                let bytes = documents::pdf(&page.title, &page.paragraphs, *at_least);
+                (bytes.into(), documents::PDF_MIME.to_owned())
+            }
+            Self::Held(bytes, content_type) => (bytes.clone(), content_type.clone()),
+        }
+    }
+}
+
+/// One paragraph per attribute with a value, under the names people see.
+pub(crate) fn paragraphs(schema: &Map<String, Value>, attributes: &Map<String, Value>) -> Vec<String> {
+    let line = |(id, value): (&String, &Value)| {
+        let name = schema.get(id).and_then(|node| node.get("displayName")).and_then(Value::as_str).unwrap_or(id);
+        format!("{name}: {}", plain(value))
+    };
+    attributes.iter().map(line).collect()
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The content type a file name suggests.
+pub(crate) fn type_of(filename: &str) -> &'static str {
+    let extension = filename.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("docx") => documents::DOCX_MIME,
+        Some("pdf") => documents::PDF_MIME,
+        Some("doc") => "application/msword",
+        Some("txt") => "text/plain; charset=utf-8",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("xlsx") => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Some(_) | None => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paragraphs_use_the_names_people_see() {
+        let schema = json!({ "a": { "displayName": "Counterparty" } });
+        let attributes = json!({ "a": "Acme", "b": 3 });
+        let lines = paragraphs(schema.as_object().expect("map"), attributes.as_object().expect("map"));
+        assert_eq!(lines, ["Counterparty: Acme", "b: 3"]);
+    }
+}

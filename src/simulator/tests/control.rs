@@ -1,0 +1,109 @@
+//! The control endpoints, faults, and the request log.
+
+use super::*;
+
+#[tokio::test]
+async fn the_log_shows_what_was_sent_and_whether_it_was_applied() {
+    let bench = Bench::new().await;
+    bench.launch_nda("Logged").await;
+    bench.post("/workflows", json!({ "template": NDA, "attributes": {} })).await.refused(400, "MISSING_PARAM");
+    let log = bench.get("/__simulator/requests?operation=launchWorkflow").await.ok();
+    let list = log["list"].as_array().expect("list");
+    assert_eq!(list.len(), 2);
+    assert_eq!((&list[0]["applied"], &list[0]["status"]), (&json!(true), &json!(200)));
+    assert_eq!((&list[1]["applied"], &list[1]["code"]), (&json!(false), &json!("MISSING_PARAM")));
+    assert_eq!(list[0]["headers"]["authorization"], "Bearer");
+    assert_eq!(list[0]["body"]["attributes"]["counterpartyName"], "Logged");
+    let whole = bench.get("/__simulator/requests").await.ok().to_string();
+    assert!(!whole.contains("simulator-client-secret") && !whole.contains(&bench.token));
+    bench.send(Method::DELETE, "/__simulator/requests", json!({})).await;
+    assert_eq!(bench.get("/__simulator/requests").await.ok()["count"], 0);
+}
+
+#[tokio::test]
+async fn a_reset_restores_the_data_and_keeps_the_sign_in() {
+    let bench = Bench::new().await;
+    let before = bench.get("/__simulator/state").await.ok();
+    bench.launch_nda("Temporary").await;
+    bench.post("/__simulator/faults", json!("")).await;
+    assert_ne!(bench.get("/__simulator/state").await.ok()["counts"], before["counts"]);
+    assert_eq!(bench.post("/__simulator/reset", json!({})).await.status, 204);
+    assert_eq!(bench.get("/__simulator/state").await.ok(), before);
+    bench.get("/workflows?pageSize=1").await.ok();
+}
+
+#[tokio::test]
+async fn expired_tokens_say_so() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.post("/__simulator/tokens/expire", json!({})).await.ok()["expired"], 1);
+    assert_eq!(bench.get("/workflows").await.refused(401, "UNAUTHORIZED")["message"], "token has expired");
+}
+
+#[tokio::test]
+async fn events_are_kept_as_webhooks_would_have_got_them() {
+    let bench = Bench::new().await;
+    bench.post("/webhooks", json!({ "events": ["workflow_launched"], "targetURL": "https://h.example/" })).await;
+    let workflow = bench.launch_nda("Event Co").await;
+    bench.approve(&workflow).await.ok();
+    let events = bench.get("/__simulator/events").await.ok();
+    let list = events["list"].as_array().expect("list");
+    let find = |name: &str| list.iter().find(|one| one["payload"]["event"] == name).expect(name);
+    assert_eq!(find("workflow_launched")["payload"]["workflowID"], workflow["id"]);
+    assert_eq!(find("workflow_launched")["deliveries"][0]["targetURL"], "https://h.example/");
+    assert_eq!(find("workflow_approval_status_changed")["payload"]["userEmail"], MAYA);
+    assert_eq!(find("workflow_step_updated")["deliveries"], json!([]));
+}
+
+#[tokio::test]
+async fn templates_can_be_republished_and_replaced() {
+    let bench = Bench::new().await;
+    let republished = bench.post(&format!("/__simulator/templates/{NDA}/republish"), json!({})).await.ok();
+    bench.get(&format!("/workflow-schemas/{NDA}")).await.refused(400, "NOT_FOUND");
+    let fresh = republished["id"].as_str().expect("id");
+    bench.get(&format!("/workflow-schemas/{fresh}")).await.ok();
+    let template = json!({
+        "id": "aaaaaaaaaaaaaaaaaaaaaaaa", "name": "Tiny",
+        "schema": { "counterpartyName": { "type": "string", "displayName": "Name", "required": "always" } },
+        "backstage": { "record_type": "imported" },
+    });
+    bench.post("/__simulator/templates", template).await.ok();
+    let body = json!({ "template": "aaaaaaaaaaaaaaaaaaaaaaaa", "attributes": { "counterpartyName": "T" } });
+    let workflow = bench.post("/workflows", body).await.ok();
+    let advance = format!("/__simulator/workflows/{}/advance", workflow["id"].as_str().expect("id"));
+    assert_eq!(bench.post(&advance, json!({})).await.ok()["step"], "Archive");
+    bench.post("/__simulator/templates", json!({ "id": 1 })).await.refused(400, "INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn faults_strike_the_api_and_are_logged_as_not_applied() {
+    let bench = Bench::new().await;
+    let set = async |text: &'static str| {
+        let request = bench.request(Method::POST, "/__simulator/faults").body(text).send().await.expect("answer");
+        Answer::read(request).await
+    };
+    assert_eq!(set("503:count=1,method=POST").await.status, 204);
+    let body = json!({ "template": NDA, "attributes": nda("Faulty") });
+    assert_eq!(bench.post("/workflows", body.clone()).await.status, 503);
+    bench.post("/workflows", body.clone()).await.ok();
+    let log = bench.get("/__simulator/requests?operation=launchWorkflow").await.ok();
+    let applied: Vec<&Value> = log["list"].as_array().expect("list").iter().map(|one| &one["applied"]).collect();
+    assert_eq!(applied, [&json!(false), &json!(true)]);
+    set("reset-after:count=1,method=POST").await;
+    assert!(bench.request(Method::POST, "/workflows").json(&body).send().await.is_err());
+    let log = bench.get("/__simulator/requests?operation=launchWorkflow").await.ok();
+    assert_eq!(log["list"][2]["applied"], true, "a reset after acting leaves the workflow launched");
+    set("").await;
+    bench.get("/workflows?pageSize=1").await.ok();
+    assert!(set("earthquake").await.refused(400, "INVALID_PARAM")["message"].as_str().expect("text").contains("429"));
+}
+
+#[tokio::test]
+async fn a_stopped_simulator_frees_its_port() {
+    let bench = Bench::new().await;
+    let address = bench.simulator.base_url().trim_start_matches("http://").parse().expect("address");
+    drop(bench.http);
+    bench.simulator.stop().await;
+    let again = Simulator::start(address, quiet()).await.expect("the port is free");
+    assert!(matches!(Simulator::start(address, quiet()).await, Err(super::super::SimulatorError::Listen(..))));
+    again.stop().await;
+}

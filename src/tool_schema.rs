@@ -1,0 +1,154 @@
+//! Makes the JSON Schemas of a tool from its manifest entry.
+//!
+//! Two schemas come from the same parameters: the published one keeps to the profile of `schema_profile.rs`; the one
+//! that arguments are checked against is stricter (no unknown members) and looser (an open value may be any JSON).
+
+use serde_json::{Map, Value, json};
+
+use crate::manifest::{Answer, Entry};
+
+/// Marks a node whose type only Ironclad knows; published as its declared type, checked as anything.
+pub const OPEN: &str = "x-open";
+
+/// The items that a list call brings when it names no `limit`.
+pub const DEFAULT_LIMIT: u64 = 20;
+
+/// The `inputSchema` that clients see.
+#[must_use]
+pub fn input_schema(entry: &Entry) -> Map<String, Value> {
+    let mut properties = Map::new();
+    for (name, parameter) in &entry.parameters {
+        properties.insert(name.clone(), Value::Object(published(&parameter.schema)));
+    }
+    for (name, schema) in server_arguments(entry) {
+        properties.insert(name.into(), schema);
+    }
+    let required: Vec<Value> =
+        entry.parameters.iter().filter(|(_, p)| p.required).map(|(name, _)| name.as_str().into()).collect();
+    let mut schema = object_schema(properties);
+    if !required.is_empty() {
+        schema.insert("required".into(), required.into());
+    }
+    schema
+}
+
+/// The arguments that every read, write or list has, whatever its endpoint.
+fn server_arguments(entry: &Entry) -> Vec<(&'static str, Value)> {
+    let mut arguments = Vec::new();
+    if let Answer::Page { paging, .. } = &entry.answer {
+        arguments.push(("cursor", json!({"type": "string", "description": "next_cursor of the page before."})));
+        arguments.push(("limit", json!({"type": "integer", "minimum": 1, "maximum": paging.largest_page()})));
+    }
+    if entry.effect.is_write() {
+        let description = "Check and show the request; send nothing.";
+        arguments.push(("dry_run", json!({"type": "boolean", "description": description})));
+    } else {
+        let description = "Dotted paths to keep, e.g. attributes.counterpartyName.";
+        arguments.push(("fields", json!({"type": "array", "items": {"type": "string"}, "description": description})));
+    }
+    arguments
+}
+
+fn object_schema(properties: Map<String, Value>) -> Map<String, Value> {
+    Map::from_iter([("type".to_owned(), "object".into()), ("properties".to_owned(), properties.into())])
+}
+
+fn published(node: &Map<String, Value>) -> Map<String, Value> {
+    map_children(node, published).into_iter().filter(|(key, _)| key != OPEN).collect()
+}
+
+/// The schema that arguments are checked against.
+#[must_use]
+pub fn argument_schema(entry: &Entry) -> Map<String, Value> {
+    let mut schema = input_schema(entry);
+    let mut properties = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, parameter) in &entry.parameters {
+        properties.insert(name.clone(), Value::Object(parameter.schema.clone()));
+    }
+    schema.insert("properties".into(), properties.into());
+    checked(&schema)
+}
+
+fn checked(node: &Map<String, Value>) -> Map<String, Value> {
+    if node.contains_key(OPEN) {
+        return Map::new();
+    }
+    let mut node = map_children(node, checked);
+    let closed = node.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+    if closed && !node.contains_key("additionalProperties") {
+        node.insert("additionalProperties".into(), false.into());
+    }
+    node
+}
+
+fn map_children(
+    node: &Map<String, Value>,
+    change: fn(&Map<String, Value>) -> Map<String, Value>,
+) -> Map<String, Value> {
+    let mut node = node.clone();
+    if let Some(Value::Object(properties)) = node.get_mut("properties") {
+        for child in properties.values_mut() {
+            if let Value::Object(members) = child {
+                *members = change(members);
+            }
+        }
+    }
+    if let Some(Value::Object(items)) = node.get_mut("items") {
+        *items = change(items);
+    }
+    node
+}
+
+/// The `outputSchema` that clients see: shallow, and true of every answer that the tool can give.
+#[must_use]
+pub fn output_schema(entry: &Entry) -> Map<String, Value> {
+    let mut schema = match &entry.answer {
+        Answer::Page { members, page, .. } => return page_schema(members, page.is_some()),
+        Answer::Object { members, page, .. } => object_schema(with_url(members, page.is_some())),
+        Answer::Empty {} => object_schema(empty_members(entry)),
+        Answer::Document {} => object_schema(document_members()),
+    };
+    if entry.effect.is_write()
+        && let Some(Value::Object(properties)) = schema.get_mut("properties")
+    {
+        properties.insert("dry_run".into(), json!({"type": "boolean"}));
+        properties.insert("request".into(), json!({"type": "object"}));
+        if matches!(entry.answer, Answer::Object { .. }) {
+            properties.insert("truncated".into(), json!({"type": "boolean"}));
+        }
+    }
+    schema
+}
+
+fn with_url(members: &Map<String, Value>, has_page: bool) -> Map<String, Value> {
+    let mut members = members.clone();
+    if has_page {
+        members.insert("url".into(), json!({"type": "string"}));
+    }
+    members
+}
+
+fn page_schema(members: &Map<String, Value>, has_page: bool) -> Map<String, Value> {
+    let mut schema = object_schema(Map::from_iter([
+        ("items".to_owned(), json!({"type": "array", "items": object_schema(with_url(members, has_page))})),
+        ("has_more".to_owned(), json!({"type": "boolean"})),
+        ("next_cursor".to_owned(), json!({"type": "string"})),
+        ("total".to_owned(), json!({"type": "integer"})),
+    ]));
+    schema.insert("required".into(), json!(["items", "has_more"]));
+    schema
+}
+
+fn empty_members(entry: &Entry) -> Map<String, Value> {
+    let ids = entry.path_arguments().map(|name| (name.to_owned(), json!({"type": "string"})));
+    let mut members: Map<String, Value> = ids.collect();
+    members.insert("done".into(), json!({"type": "boolean"}));
+    members
+}
+
+fn document_members() -> Map<String, Value> {
+    let text = ["workflow_id", "document_key", "filename", "media_type", "sha256", "uri"];
+    let mut members: Map<String, Value> = text.iter().map(|name| ((*name).into(), json!({"type": "string"}))).collect();
+    members.insert("size".into(), json!({"type": "integer"}));
+    members
+}

@@ -1,0 +1,211 @@
+//! MCP over stdin and stdout, one JSON message a line.
+//!
+//! rmcp's own line transport drops what it cannot read without a word; a client then waits for ever. This one answers:
+//! -32700 for what is no JSON or too long, -32600 for what is no request.
+
+use std::sync::Arc;
+
+use rmcp::{
+    ErrorData, RoleServer, ServiceExt,
+    model::{JsonRpcMessage, RequestId},
+    service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage},
+    transport::Transport,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::Mutex,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{LAST_CALLS, TransportError};
+use crate::server::Server;
+
+/// The longest line that is read: a document of 10 MB in base64, and then some.
+const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A read buffer that grew past this is given back.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Serves one client until stdin ends or `stop` is cancelled; calls in flight get a moment to end.
+///
+/// # Errors
+/// The client did not open the connection as MCP has it, or a stream broke.
+pub async fn serve_stdio(server: Server, stop: CancellationToken) -> Result<(), TransportError> {
+    let (read, write) = rmcp::transport::stdio_pipes();
+    serve_lines(server, read, write, stop).await
+}
+
+/// The same over any pair of streams.
+///
+/// # Errors
+/// As [`serve_stdio`].
+pub async fn serve_lines<R, W>(server: Server, read: R, write: W, stop: CancellationToken) -> Result<(), TransportError>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let ended = CancellationToken::new();
+    let lines = Lines::new(read, write, ended.clone());
+    let last_calls = async {
+        tokio::select! { () = ended.cancelled() => {}, () = stop.cancelled() => {} }
+        tokio::time::sleep(LAST_CALLS).await;
+    };
+    let served = async {
+        match server.serve_with_ct(lines, stop.clone()).await {
+            Ok(running) => running.waiting().await.map(drop).map_err(|error| TransportError::Io(error.into())),
+            Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
+            Err(error) => Err(TransportError::Opening(error.to_string())),
+        }
+    };
+    tokio::select! { served = served => served, () = last_calls => Ok(()) }
+}
+
+/// A transport of lines.
+struct Lines<R, W> {
+    read: BufReader<R>,
+    line: Vec<u8>,
+    /// The rest of a line that is too long is skipped; kept here because a read can be dropped half-way.
+    skipping: bool,
+    /// Nothing was asked yet: notifications before the first request have no meaning, and would end the connection.
+    opening: bool,
+    write: Arc<Mutex<Option<W>>>,
+    ended: CancellationToken,
+}
+
+enum Line {
+    Whole,
+    TooLong,
+    End,
+}
+
+impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Lines<R, W> {
+    fn new(read: R, write: W, ended: CancellationToken) -> Self {
+        let write = Arc::new(Mutex::new(Some(write)));
+        Self { read: BufReader::new(read), line: Vec::new(), skipping: false, opening: true, write, ended }
+    }
+
+    /// Reads one line into `self.line`. Dropping the future loses nothing: bytes are taken and kept without a wait between.
+    async fn next_line(&mut self) -> Line {
+        loop {
+            let Ok(available) = self.read.fill_buf().await else { return Line::End };
+            if available.is_empty() {
+                return Line::End;
+            }
+            let newline = available.iter().position(|byte| *byte == b'\n');
+            let taken = newline.map_or(available.len(), |at| at + 1);
+            let too_long = self.line.len() + taken > MAX_LINE_BYTES;
+            if !self.skipping && !too_long {
+                self.line.extend(available.iter().take(taken));
+            }
+            self.read.consume(taken);
+            if self.skipping {
+                self.skipping = newline.is_none();
+            } else if too_long {
+                self.line = Vec::new();
+                self.skipping = newline.is_none();
+                return Line::TooLong;
+            } else if newline.is_some() {
+                return Line::Whole;
+            }
+        }
+    }
+
+    fn take_message(&mut self) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Unreadable> {
+        let line = self.line.trim_ascii();
+        let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+        let message = if line.is_empty() { Ok(None) } else { read_message(line) };
+        if self.line.capacity() > KEPT_BYTES {
+            self.line = Vec::new();
+        }
+        self.line.clear();
+        message
+    }
+}
+
+/// A line that is no message: the error, and the id it belongs to if that could be read.
+struct Unreadable {
+    error: ErrorData,
+    id: Option<RequestId>,
+}
+
+fn read_message(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Unreadable> {
+    match serde_json::from_slice(line) {
+        Ok(message) => Ok(Some(message)),
+        Err(_) => match serde_json::from_slice::<Value>(line) {
+            // A notification is never answered, not even an unknown one.
+            Ok(value) if value.get("method").is_some_and(Value::is_string) && value.get("id").is_none() => Ok(None),
+            Ok(value) => Err(Unreadable {
+                error: ErrorData::invalid_request("the message is no JSON-RPC request that MCP knows", None),
+                id: value.get("id").and_then(|id| serde_json::from_value(id.clone()).ok()),
+            }),
+            Err(error) => Err(Unreadable {
+                error: ErrorData::parse_error(format!("the line is no JSON: {error}"), None),
+                id: None,
+            }),
+        },
+    }
+}
+
+async fn write_message<W: AsyncWrite + Unpin>(
+    write: &Mutex<Option<W>>,
+    message: TxJsonRpcMessage<RoleServer>,
+) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(&message)?;
+    // A document's text is in both: one copy is enough while it is written.
+    drop(message);
+    line.push(b'\n');
+    let mut write = write.lock().await;
+    let Some(write) = write.as_mut() else { return Err(std::io::ErrorKind::NotConnected.into()) };
+    write.write_all(&line).await?;
+    write.flush().await
+}
+
+impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<R, W> {
+    type Error = std::io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let write = Arc::clone(&self.write);
+        async move { write_message(&write, message).await }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let unreadable = match self.next_line().await {
+                Line::End => {
+                    self.ended.cancel();
+                    return None;
+                }
+                Line::TooLong => Unreadable {
+                    error: ErrorData::parse_error(format!("the line is longer than {MAX_LINE_BYTES} bytes"), None),
+                    id: None,
+                },
+                Line::Whole => match self.take_message() {
+                    Ok(None) => continue,
+                    Ok(Some(JsonRpcMessage::Notification(_))) if self.opening => continue,
+                    Ok(Some(message)) => {
+                        self.opening = false;
+                        return Some(message);
+                    }
+                    Err(unreadable) => unreadable,
+                },
+            };
+            // In a task of its own: this future may be dropped while it waits, and the answer would be lost.
+            let write = Arc::clone(&self.write);
+            tokio::spawn(async move {
+                let error = TxJsonRpcMessage::<RoleServer>::error(unreadable.error, unreadable.id);
+                if let Err(error) = write_message(&write, error).await {
+                    tracing::debug!(%error, "an error answer could not be written");
+                }
+            });
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.write.lock().await.take();
+        Ok(())
+    }
+}

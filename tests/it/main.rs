@@ -1,0 +1,6 @@
+//! Everything that needs more than pure code: a real MCP client against the server, the simulator behind it.
+
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tools;
