@@ -8,8 +8,7 @@ use ironclad_mcp::{
     audit::{AuditLog, Record, Target, Who},
     catalog::{Catalog, Tool},
     cursor::{CursorKey, call_digest},
-    policy,
-    request,
+    policy, request,
     server::published_tools,
 };
 use serde_json::{Map, Value, json};
@@ -17,7 +16,8 @@ use serde_json::{Map, Value, json};
 /// A workflow as Ironclad answers it, with a launch form of 25 attributes.
 fn workflow(number: usize) -> Value {
     let node = |name: String| json!({"type": "string", "displayName": name, "readOnly": true, "propertyKey": name});
-    let schema: Map<String, Value> = (0..25).map(|n| (format!("attribute{n}"), node(format!("Attribute {n}")))).collect();
+    let schema: Map<String, Value> =
+        (0..25).map(|n| (format!("attribute{n}"), node(format!("Attribute {n}")))).collect();
     let attributes: Map<String, Value> =
         (0..20).map(|n| (format!("attribute{n}"), format!("the value of attribute {n}").into())).collect();
     json!({

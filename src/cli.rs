@@ -29,8 +29,9 @@ pub struct Cli {
 }
 
 const SECRETS: &str = "\
-Credentials come from the environment only: IRONCLAD_CLIENT_ID and IRONCLAD_CLIENT_SECRET, or IRONCLAD_ACCESS_TOKEN; each may
-instead be NAME_FILE, naming a file that holds it. Settings: command line, then environment, then --config, then default.";
+Credentials come from the environment only: IRONCLAD_CLIENT_ID and IRONCLAD_CLIENT_SECRET, or IRONCLAD_ACCESS_TOKEN; \
+each may instead be NAME_FILE, naming a file that holds it. Settings: command line, then environment, then --config, \
+then default.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,8 @@ pub enum Command {
     Stdio,
     /// Serve MCP over Streamable HTTP at /mcp
     Http(HttpArgs),
+    /// Drive a whole contract through the simulator as a real MCP client, and print each step
+    Demo,
     /// Call one tool, and print its result as JSON
     Call(CallArgs),
     /// Print the tools that this configuration publishes; needs no credentials

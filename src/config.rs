@@ -1,8 +1,9 @@
 //! What the program is told to do, from the command line, the environment and a file, checked and typed.
 //!
-//! This is the only place that reads the environment. Settings that a level gives empty count as not given, because MCP
-//! clients send empty variables for what their users left alone.
+//! This is the only place that reads the environment. What is given empty counts as not given, because MCP clients
+//! send empty variables for what their users left alone.
 
+mod environment;
 mod error;
 mod options;
 mod secrets;
@@ -18,8 +19,9 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 pub use self::{
+    environment::without_environment,
     error::ConfigError,
-    options::{Options, without_environment},
+    options::Options,
     secrets::{OauthClient, Secrets},
     values::Grant,
 };
@@ -121,9 +123,9 @@ pub fn load(command_line: Options) -> Result<Config, ConfigError> {
 }
 
 fn load_from(command_line: Options, environment: Environment<'_>) -> Result<Config, ConfigError> {
-    let mut options = command_line.over(Options::from_environment(environment)?);
-    if let Some(path) = options.config.clone().filter(|path| !path.as_os_str().is_empty()) {
-        options = options.over(read_file(path)?);
+    let mut options = command_line.without_empty().over(Options::from_environment(environment)?.without_empty());
+    if let Some(path) = options.config.clone() {
+        options = options.over(read_file(path)?.without_empty());
     }
     // Real credentials have no business with the simulator, not even to be found wrong.
     let simulator = options.simulator.unwrap_or_default();
@@ -155,10 +157,8 @@ fn advice(key: &str, known: &[String]) -> String {
 }
 
 fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> Result<Config, ConfigError> {
-    let audit = match options.audit_log.as_deref().filter(|path| !path.as_os_str().is_empty()) {
-        None => state_directory(environment).map(|folder| folder.join("ironclad-mcp").join("audit.jsonl")),
-        Some(path) => Some(path.to_owned()),
-    };
+    let in_state = || state_directory(environment).map(|folder| folder.join("ironclad-mcp").join("audit.jsonl"));
+    let audit = options.audit_log.clone().or_else(in_state);
     let max_result_bytes = number("max_result_bytes", options.max_result_bytes, 60_000, (2000, 1 << 30))?;
     Ok(Config {
         ironclad: ironclad(&options)?,
@@ -166,10 +166,15 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         log: log(&options)?,
         simulator: options.simulator.unwrap_or_default(),
         max_result_bytes: usize::try_from(max_result_bytes).unwrap_or(usize::MAX),
-        max_document_bytes: number("max_document_bytes", options.max_document_bytes, 10_000_000, (0, LARGEST_DOCUMENT))?,
+        max_document_bytes: number(
+            "max_document_bytes",
+            options.max_document_bytes,
+            10_000_000,
+            (0, LARGEST_DOCUMENT),
+        )?,
         rate_budget: options.rate_budget.unwrap_or(true),
-        allowed_hosts: each("allowed_host", values::trimmed(options.allowed_host), values::host)?,
-        allowed_origins: each("allowed_origin", values::trimmed(options.allowed_origin), values::web_origin)?,
+        allowed_hosts: each("allowed_host", &values::trimmed(options.allowed_host), values::host)?,
+        allowed_origins: each("allowed_origin", &values::trimmed(options.allowed_origin), values::web_origin)?,
         policy: policy::Settings {
             enable_writes: options.enable_writes.unwrap_or_default(),
             access: options.access.unwrap_or_default().into_iter().map(|grant| (grant.group, grant.access)).collect(),
@@ -190,8 +195,7 @@ fn ironclad(options: &Options) -> Result<ironclad::Settings, ConfigError> {
     let seconds = |key, given, default, least| number(key, given, default, (least, LONGEST)).map(Duration::from_secs);
     let max_retries = number("max_retries", options.max_retries, 4, (0, 20))?;
     let user = |key, given: &Option<String>, check: fn(&str) -> Result<String, String>| {
-        let given = given.as_deref().filter(|text| !text.is_empty());
-        given.map(check).transpose().map_err(|fault| ConfigError::invalid(key, fault))
+        given.as_deref().map(check).transpose().map_err(|fault| ConfigError::invalid(key, fault))
     };
     Ok(ironclad::Settings {
         origin: base_url.unwrap_or_else(|| region.origin()),
@@ -211,7 +215,7 @@ fn tools(options: &Options) -> Result<Tools, ConfigError> {
     let template_refresh = number("template_refresh", options.template_refresh, 300, (1, LONGEST))?;
     Ok(Tools {
         prefix: prefix.map_err(|fault| ConfigError::invalid("tool_prefix", fault))?,
-        manifests: options.manifests.clone().filter(|path| !path.as_os_str().is_empty()),
+        manifests: options.manifests.clone(),
         launch: launch_tools(values::trimmed(options.launch_tools.clone()))?,
         template_refresh: Duration::from_secs(template_refresh),
     })
@@ -225,29 +229,35 @@ fn launch_tools(named: Vec<String>) -> Result<LaunchTools, ConfigError> {
         Some("off") if named.len() == 1 => Ok(LaunchTools::Off),
         Some(_) => match named.iter().find(modes) {
             None => Ok(LaunchTools::Only(named)),
-            Some(mode) => Err(ConfigError::invalid("launch_tools", format!("{mode} stands alone, or name templates only"))),
+            Some(mode) => {
+                Err(ConfigError::invalid("launch_tools", format!("{mode} stands alone, or name templates only")))
+            }
         },
     }
 }
 
 fn log(options: &Options) -> Result<Log, ConfigError> {
-    let level = options.log.as_deref().filter(|level| !level.trim().is_empty()).unwrap_or("info");
+    let level = options.log.as_deref().unwrap_or("info");
     let filter = format!("{QUIET},{level}");
     EnvFilter::try_new(&filter).map_err(|error| {
-        ConfigError::invalid("log", format!("{level:?} is no level and no RUST_LOG directive ({error}); give e.g. info"))
+        ConfigError::invalid(
+            "log",
+            format!("{level:?} is no level and no RUST_LOG directive ({error}); give e.g. info"),
+        )
     })?;
     let json = match options.log_format.as_deref() {
-        None | Some("" | "text") => false,
+        None | Some("text") => false,
         Some("json") => true,
-        Some(other) => return Err(ConfigError::invalid("log_format", format!("{other:?} is not known; give text or json"))),
+        Some(other) => {
+            return Err(ConfigError::invalid("log_format", format!("{other:?} is not known; give text or json")));
+        }
     };
     Ok(Log { filter, json })
 }
 
-/// A setting with a type of its own; empty text counts as none.
+/// A setting with a type of its own.
 fn parsed<T: FromStr<Err = String>>(key: &str, text: Option<&str>) -> Result<Option<T>, ConfigError> {
-    let text = text.map(str::trim).filter(|text| !text.is_empty());
-    text.map(str::parse).transpose().map_err(|fault| ConfigError::invalid(key, fault))
+    text.map(str::trim).map(str::parse).transpose().map_err(|fault| ConfigError::invalid(key, fault))
 }
 
 fn number(key: &str, given: Option<u64>, default: u64, (least, most): (u64, u64)) -> Result<u64, ConfigError> {
@@ -258,7 +268,7 @@ fn number(key: &str, given: Option<u64>, default: u64, (least, most): (u64, u64)
     Err(ConfigError::invalid(key, format!("{number} is out of range; give {least} to {most}")))
 }
 
-fn each(key: &str, list: Vec<String>, check: fn(&str) -> Result<String, String>) -> Result<Vec<String>, ConfigError> {
+fn each(key: &str, list: &[String], check: fn(&str) -> Result<String, String>) -> Result<Vec<String>, ConfigError> {
     list.iter().map(|text| check(text).map_err(|fault| ConfigError::invalid(key, fault))).collect()
 }
 

@@ -246,7 +246,8 @@ impl Dispatch {
                 let text = |name| args.text(name).unwrap_or_default();
                 let (workflow_id, document_key) = (text("workflow_id"), text("document_key"));
                 let document = receive::Document::new(workflow_id, document_key, self.max_document_bytes);
-                self.exchange(entry, request, document, record).await
+                let answer = self.exchange(entry, request, document, record).await?;
+                Ok(answer.narrowed(shape.fields.as_ref()))
             }
             (manifest::Answer::Page { .. }, Some(Place { window, digest })) => {
                 let seal = |offset| self.cursor_key.seal(digest, offset);

@@ -20,7 +20,7 @@
 //! Imports go down only:
 //!
 //! ```text
-//! 5 assembly   main cli config commands transport
+//! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog
 //! 2 the world  ironclad audit
@@ -31,8 +31,12 @@
 
 pub mod answer;
 pub mod arguments;
+pub mod assembly;
 pub mod audit;
 pub mod catalog;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod cursor;
 pub mod dispatch;
 pub mod error;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: see the library's documentation for how it works inside.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ironclad_mcp::commands::run(std::env::args_os())
+}

@@ -299,25 +299,25 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Reads one manifest file's text.
+/// Reads one manifest file's text; what its entries say is not looked at yet.
 ///
 /// # Errors
-/// Every fault that the text has: bad JSON is one fault; otherwise all faults of all entries.
-pub fn parse(file: &str, text: &str) -> Result<Manifest, Vec<Fault>> {
-    let fault = |tool: &str, message: String| Fault { file: file.to_owned(), tool: tool.to_owned(), message };
-    let mut manifest: Manifest = serde_json::from_str(text).map_err(|e| vec![fault("", e.to_string())])?;
+/// The text is no manifest.
+pub fn parse(file: &str, text: &str) -> Result<Manifest, Fault> {
+    let mut manifest: Manifest = serde_json::from_str(text).map_err(|error| Fault {
+        file: file.to_owned(),
+        tool: String::new(),
+        message: error.to_string(),
+    })?;
     for entry in &mut manifest.tools {
         entry.group.clone_from(&manifest.group);
     }
-    let faults: Vec<Fault> = manifest
-        .tools
-        .iter()
-        .flat_map(|entry| entry_faults(entry).into_iter().map(|message| fault(&entry.name, message)))
-        .collect();
-    if faults.is_empty() { Ok(manifest) } else { Err(faults) }
+    Ok(manifest)
 }
 
-fn entry_faults(entry: &Entry) -> Vec<String> {
+/// Every fault of what an entry says; those of its published schema are `schema_profile.rs`'s to find.
+#[must_use]
+pub fn entry_faults(entry: &Entry) -> Vec<String> {
     let mut faults = Vec::new();
     word_faults(entry, &mut faults);
     path_faults(entry, &mut faults);
@@ -384,4 +384,170 @@ pub fn placeholders(text: &str) -> impl Iterator<Item = &str> {
 #[must_use]
 pub fn schema() -> Value {
     schemars::schema_for!(Manifest).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const FILE: &str = "things.json";
+
+    /// A manifest of one good tool, with `value` put at `pointer`.
+    fn with(pointer: &str, value: Value) -> Value {
+        let mut manifest = json!({"group": "things", "tools": [{
+            "name": "get_thing", "title": "Get a thing", "description": "Reads a thing.", "effect": "read",
+            "scope": "public.things.read", "bucket": "other", "deed": "read thing {thing_id}",
+            "request": {"api": "public", "method": "GET", "path": "/things/{thing_id}"},
+            "parameters": {"thing_id": {"in": "path", "required": true, "schema": {"type": "string"}}},
+            "answer": {"kind": "object", "members": {}}}]});
+        let (parent, name) = pointer.rsplit_once('/').unwrap_or(("", "group"));
+        manifest.pointer_mut(parent).unwrap()[name] = value;
+        manifest
+    }
+
+    fn faults(manifest: &Value) -> Vec<String> {
+        let manifest = match parse(FILE, &manifest.to_string()) {
+            Ok(manifest) => manifest,
+            Err(fault) => return vec![fault.to_string()],
+        };
+        let named =
+            |entry: &Entry| entry_faults(entry).into_iter().map(|fault| format!("{}: {fault}", entry.name)).collect();
+        manifest.tools.iter().flat_map(|entry| -> Vec<String> { named(entry) }).collect()
+    }
+
+    #[test]
+    fn a_tool_belongs_to_the_group_of_its_file() {
+        let manifest = parse(FILE, &with("", json!("things")).to_string()).unwrap();
+        assert_eq!(manifest.tools[0].group, "things");
+        assert_eq!(manifest.tools[0].path_arguments().collect::<Vec<_>>(), ["thing_id"]);
+    }
+
+    #[test]
+    fn each_rule_of_an_entry_is_kept() {
+        let optional = json!({"thing_id": {"in": "path", "schema": {"type": "string"}}});
+        let argument = |name: &str, place: &str, wire: &str| {
+            json!({"thing_id": {"in": "path", "required": true, "schema": {"type": "string"}},
+                name: {"in": place, "wire": wire, "schema": {"type": "string"}}})
+        };
+        let table = [
+            ("/tools/0/effect", json!("write"), "description must begin with \"WRITE: \""),
+            ("/tools/0/effect", json!("destroy"), "description must begin with \"WRITE, IRREVERSIBLE: \""),
+            ("/tools/0/effect", json!("write"), "a GET must be a read"),
+            ("/tools/0/description", json!("WRITE: no."), "by its effect"),
+            ("/tools/0/description", json!(""), "by its effect"),
+            ("/tools/0/request/method", json!("POST"), "a read must be a GET"),
+            ("/tools/0/deed", json!("read {other}"), "deed names other, which is no argument"),
+            ("/tools/0/request/path", json!("things/{thing_id}"), "path must begin with /"),
+            ("/tools/0/request/path", json!("/things/{other}"), "path names other, which is no argument"),
+            ("/tools/0/request/path", json!("/things"), "argument thing_id: the path has no {thing_id}"),
+            ("/tools/0/request/path", json!("/things/x{thing_id}"), "argument thing_id: the path has no {thing_id}"),
+            ("/tools/0/parameters", optional, "so it must be required"),
+            ("/tools/0/parameters", argument("a", "body", "b"), "argument a: wire must be a JSON pointer"),
+            ("/tools/0/parameters", argument("a", "item", "b"), "argument a: wire must be a JSON pointer"),
+            ("/tools/0/parameters", argument("fields", "query", "b"), "argument fields: the name is taken"),
+            ("/tools/0/parameters", argument("dry_run", "query", "b"), "argument dry_run: the name is taken"),
+            ("/tools/0/parameters", argument("cursor", "query", "b"), "argument cursor: the name is taken"),
+            ("/tools/0/parameters", argument("limit", "query", "b"), "argument limit: the name is taken"),
+        ];
+        for (pointer, value, expected) in table {
+            let found = faults(&with(pointer, value.clone()));
+            assert!(found.iter().any(|fault| fault.contains(expected)), "{pointer} = {value} gave {found:?}");
+            assert!(found.iter().all(|fault| fault.starts_with("get_thing: ")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn all_faults_of_all_tools_are_reported_together() {
+        let mut manifest = with("/tools/0/request/path", json!("things"));
+        let mut second = manifest["tools"][0].clone();
+        second["name"] = "put_thing".into();
+        second["request"]["method"] = "PUT".into();
+        manifest["tools"].as_array_mut().unwrap().push(second);
+        assert_eq!(
+            faults(&manifest),
+            [
+                "get_thing: path must begin with /",
+                "get_thing: argument thing_id: the path has no {thing_id}",
+                "put_thing: a read must be a GET",
+                "put_thing: path must begin with /",
+                "put_thing: argument thing_id: the path has no {thing_id}",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_fault_at_every_level() {
+        for level in ["", "/tools/0", "/tools/0/request", "/tools/0/parameters/thing_id", "/tools/0/answer"] {
+            let found = faults(&with(&format!("{level}/oops"), json!(true)));
+            assert_eq!(found.len(), 1, "{level}");
+            assert!(found[0].starts_with("things.json: ") && found[0].contains("oops"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_a_fault() {
+        for pointer in ["effect", "request/api", "request/method", "parameters/thing_id/in", "answer/kind", "prepare"] {
+            let found = faults(&with(&format!("/tools/0/{pointer}"), json!("oops")));
+            assert!(found.len() == 1 && found[0].contains("oops"), "{pointer} gave {found:?}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_one_fault_that_names_the_file() {
+        let found = parse(FILE, "{").unwrap_err();
+        assert_eq!((found.file.as_str(), found.tool.as_str()), (FILE, ""));
+        assert!(found.to_string().starts_with("things.json: EOF"), "{found}");
+        let fault = Fault { file: FILE.into(), tool: "get_thing".into(), message: "is wrong".into() };
+        assert_eq!(fault.to_string(), "things.json: get_thing: is wrong");
+    }
+
+    #[test]
+    fn placeholders_are_the_names_between_braces() {
+        let found = |text| placeholders(text).collect::<Vec<_>>();
+        assert_eq!(found("set {a} of {b}"), ["a", "b"]);
+        assert!(found("none, {unclosed").is_empty());
+    }
+
+    #[test]
+    fn the_schema_beside_the_manifests_is_current() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tool-manifests/manifest.schema.json");
+        let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        #[expect(clippy::disallowed_methods, reason = "a test's own switch is no setting of the program")]
+        let update = std::env::var_os("UPDATE_SCHEMA").is_some();
+        if update {
+            std::fs::write(file, &current).unwrap();
+        }
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        assert_eq!(kept, current, "to rewrite it: UPDATE_SCHEMA=1 cargo test --lib manifest");
+    }
+
+    #[test]
+    fn every_shipped_manifest_fits_that_schema() {
+        let validator = jsonschema::draft202012::new(&schema()).unwrap();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tool-manifests");
+        let mut checked = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.ends_with("manifest.schema.json") {
+                continue;
+            }
+            let manifest: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let faults: Vec<String> = validator.iter_errors(&manifest).map(|error| error.to_string()).collect();
+            assert!(faults.is_empty(), "{}: {faults:?}", path.display());
+            assert_eq!(manifest["$schema"], "./manifest.schema.json");
+            checked += 1;
+        }
+        assert_eq!(checked, 6);
+    }
+
+    #[test]
+    fn the_schema_refuses_what_parse_refuses() {
+        let validator = jsonschema::draft202012::new(&schema()).unwrap();
+        assert!(validator.is_valid(&with("", json!("things"))));
+        for pointer in ["/oops", "/tools/0/oops", "/tools/0/effect", "/tools/0/answer/kind", "/tools/0/request/oops"] {
+            assert!(!validator.is_valid(&with(pointer, json!("oops"))), "{pointer}");
+        }
+    }
 }

@@ -191,3 +191,244 @@ fn granted(settings: &Settings, group: &str) -> Access {
     let unnamed = if settings.enable_writes { Access::Full } else { Access::Read };
     settings.access.get(group).copied().unwrap_or(unnamed)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::subsequence};
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest;
+
+    const GROUPS: [&str; 3] = ["workflows", "records", "exports"];
+    const TOOLS: [&str; 3] = ["read_it", "write_it", "destroy_it"];
+
+    fn entry(group: &str, effect: Effect) -> Entry {
+        let (name, method) = match effect {
+            Effect::Read => ("read_it", "GET"),
+            Effect::Write => ("write_it", "POST"),
+            Effect::Destroy => ("destroy_it", "DELETE"),
+        };
+        let manifest = json!({"group": group, "tools": [{
+            "name": name, "title": "T", "description": format!("{}does it.", effect.description_prefix()),
+            "effect": effect, "scope": "s", "bucket": "other", "deed": "did it", "answer": {"kind": "empty"},
+            "request": {"api": "public", "method": method, "path": "/things"}}]});
+        manifest::parse("things.json", &manifest.to_string()).unwrap().tools.remove(0)
+    }
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn settings(enable_writes: bool, access: &[(&str, Access)]) -> Settings {
+        let access = access.iter().map(|(group, access)| ((*group).to_owned(), *access)).collect();
+        Settings { enable_writes, access, ..Settings::default() }
+    }
+
+    /// Which of the three effects a group's tools may have.
+    fn allowed(group: &str, settings: &Settings) -> [bool; 3] {
+        [Effect::Read, Effect::Write, Effect::Destroy].map(|effect| visible(&entry(group, effect), settings).is_ok())
+    }
+
+    const NONE: [bool; 3] = [false; 3];
+    const READS: [bool; 3] = [true, false, false];
+    const ALL: [bool; 3] = [true; 3];
+
+    #[test]
+    fn access_decides_by_effect() {
+        let (off, read, full) = (Access::Off, Access::Read, Access::Full);
+        let table = [
+            (settings(false, &[]), READS),
+            (settings(true, &[]), ALL),
+            (settings(false, &[("workflows", off)]), NONE),
+            (settings(false, &[("workflows", read)]), READS),
+            (settings(false, &[("workflows", full)]), ALL),
+            (settings(true, &[("workflows", off)]), NONE),
+            (settings(true, &[("workflows", read)]), READS),
+            (settings(true, &[("workflows", full)]), ALL),
+            (settings(false, &[("records", full)]), READS),
+            (settings(true, &[("records", off)]), ALL),
+        ];
+        for (settings, expected) in table {
+            assert_eq!(allowed("workflows", &settings), expected, "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn toolsets_choose_the_groups_that_are_published_at_all() {
+        let table: [(&[&str], _, _); 7] = [
+            (&[], ALL, NONE),
+            (&["default"], ALL, NONE),
+            (&["all"], ALL, ALL),
+            (&["workflows"], ALL, NONE),
+            (&["exports"], NONE, ALL),
+            (&["default", "exports"], ALL, ALL),
+            (&["records"], NONE, NONE),
+        ];
+        for (toolsets, workflows, exports) in table {
+            let settings = Settings { toolsets: names(toolsets), ..settings(true, &[]) };
+            assert_eq!(allowed("workflows", &settings), workflows, "{toolsets:?}");
+            assert_eq!(allowed("exports", &settings), exports, "{toolsets:?}");
+        }
+    }
+
+    #[test]
+    fn names_narrow_further_and_exclude_wins() {
+        let table: [(&[&str], &[&str], _); 6] = [
+            (&[], &[], ALL),
+            (&["read_it", "write_it"], &[], [true, true, false]),
+            (&[], &["read_it"], [false, true, true]),
+            (&["read_it", "write_it"], &["write_it"], READS),
+            (&["read_it"], &["read_it"], NONE),
+            (&["other"], &[], NONE),
+        ];
+        for (tools, exclude, expected) in table {
+            let settings = Settings { tools: names(tools), exclude_tools: names(exclude), ..settings(true, &[]) };
+            assert_eq!(allowed("workflows", &settings), expected, "{tools:?} without {exclude:?}");
+        }
+    }
+
+    #[test]
+    fn naming_a_tool_never_grants_more_than_access_does() {
+        let named = Settings { tools: names(&TOOLS), ..settings(false, &[]) };
+        assert_eq!(allowed("workflows", &named), READS);
+        let off = Settings { tools: names(&TOOLS), ..settings(true, &[("workflows", Access::Off)]) };
+        assert_eq!(allowed("workflows", &off), NONE);
+        assert_eq!(allowed("exports", &Settings { tools: names(&TOOLS), ..settings(true, &[]) }), NONE);
+    }
+
+    #[test]
+    fn a_denial_names_the_rule_and_the_setting_that_grants_it() {
+        let write = entry("workflows", Effect::Write);
+        let table = [
+            (settings(false, &[]), "access.workflows=read", "--access workflows=full"),
+            (settings(true, &[("workflows", Access::Off)]), "access.workflows=off", "--access workflows=full"),
+            (
+                Settings { toolsets: names(&["records"]), ..settings(true, &[]) },
+                "toolsets without workflows",
+                "workflows to --toolsets",
+            ),
+            (
+                Settings { tools: names(&["read_it"]), ..settings(true, &[]) },
+                "tools without write_it",
+                "add it to --tools",
+            ),
+            (
+                Settings { exclude_tools: names(&["write_it"]), ..settings(true, &[]) },
+                "exclude-tools write_it",
+                "out of --exclude-tools",
+            ),
+        ];
+        for (settings, rule, hint) in table {
+            let denial = decide(&write, &settings).unwrap_err();
+            assert_eq!(denial.rule, rule);
+            assert!(denial.hint.contains(hint), "{}", denial.hint);
+        }
+        let off = visible(&entry("workflows", Effect::Read), &settings(false, &[("workflows", Access::Off)]));
+        assert!(off.unwrap_err().hint.ends_with("--access workflows=read"));
+    }
+
+    #[test]
+    fn a_person_is_asked_before_what_cannot_be_taken_back() {
+        for effect in [Effect::Read, Effect::Write, Effect::Destroy] {
+            for confirm in [Confirm::Auto, Confirm::Always, Confirm::Never] {
+                let verdict =
+                    decide(&entry("workflows", effect), &Settings { confirm, ..settings(true, &[]) }).unwrap();
+                let asks = effect == Effect::Destroy && confirm != Confirm::Never;
+                assert_eq!(matches!(verdict, Verdict::Ask { .. }), asks, "{effect:?} {confirm:?}");
+                assert_eq!(verdict.rule(), "access.workflows=full");
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_settings_are_read_and_others_refused() {
+        for access in [Access::Off, Access::Read, Access::Full] {
+            assert_eq!(access.to_string().parse(), Ok(access));
+        }
+        assert!("write".parse::<Access>().unwrap_err().contains("off, read or full"));
+        assert_eq!("always".parse(), Ok(Confirm::Always));
+        assert!("yes".parse::<Confirm>().unwrap_err().contains("auto, always or never"));
+    }
+
+    fn any_settings() -> impl Strategy<Value = Settings> {
+        let level = prop_oneof![Just(Access::Off), Just(Access::Read), Just(Access::Full)];
+        let toolsets = vec!["default", "all", "workflows", "records", "exports"];
+        (
+            any::<bool>(),
+            prop::collection::btree_map(prop::sample::select(&GROUPS[..]).prop_map(str::to_owned), level, 0..3),
+            subsequence(toolsets, 0..3),
+            subsequence(&TOOLS[..], 0..3),
+            subsequence(&TOOLS[..], 0..2),
+        )
+            .prop_map(|(enable_writes, access, toolsets, tools, exclude)| Settings {
+                enable_writes,
+                access,
+                toolsets: names(&toolsets),
+                tools: names(&tools),
+                exclude_tools: names(&exclude),
+                confirm: Confirm::Auto,
+            })
+    }
+
+    /// Every tool that settings publish, as group and place of the effect.
+    fn published(settings: &Settings) -> [[bool; 3]; 3] {
+        GROUPS.map(|group| allowed(group, settings))
+    }
+
+    fn within(less: &Settings, more: &Settings) -> bool {
+        published(less).iter().flatten().zip(published(more).iter().flatten()).all(|(less, more)| !less || *more)
+    }
+
+    proptest! {
+        #[test]
+        fn a_grant_never_takes_away(
+            settings in any_settings(),
+            group in prop::sample::select(&GROUPS[..]),
+            tool in prop::sample::select(&TOOLS[..]),
+        ) {
+            let mut writes = settings.clone();
+            writes.enable_writes = true;
+            prop_assert!(within(&settings, &writes));
+            let mut raised = settings.clone();
+            raised.access.insert(group.to_owned(), Access::Full);
+            prop_assert!(within(&settings, &raised));
+            let mut wider = settings.clone();
+            if !wider.toolsets.is_empty() {
+                wider.toolsets.push(group.to_owned());
+            }
+            if !wider.tools.is_empty() {
+                wider.tools.push(tool.to_owned());
+            }
+            wider.exclude_tools.retain(|name| name != tool);
+            prop_assert!(within(&settings, &wider));
+        }
+
+        #[test]
+        fn a_denial_never_gives(
+            settings in any_settings(),
+            group in prop::sample::select(&GROUPS[..]),
+            tool in prop::sample::select(&TOOLS[..]),
+        ) {
+            let mut lowered = settings.clone();
+            lowered.access.insert(group.to_owned(), Access::Off);
+            prop_assert!(within(&lowered, &settings));
+            let mut excluded = settings.clone();
+            excluded.exclude_tools.push(tool.to_owned());
+            prop_assert!(within(&excluded, &settings));
+            let named = Settings { tools: names(&[tool]), ..settings.clone() };
+            prop_assert!(!settings.tools.is_empty() || within(&named, &settings));
+            let read_only = Settings { enable_writes: false, ..settings.clone() };
+            prop_assert!(within(&read_only, &settings));
+        }
+
+        #[test]
+        fn the_order_of_names_does_not_matter(settings in any_settings()) {
+            let mut turned = settings.clone();
+            for list in [&mut turned.toolsets, &mut turned.tools, &mut turned.exclude_tools] {
+                list.reverse();
+            }
+            prop_assert_eq!(published(&settings), published(&turned));
+        }
+    }
+}

@@ -131,3 +131,176 @@ impl Request {
         shown.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::*;
+    use crate::{arguments::ArgumentCheck, manifest, tool_schema};
+
+    const ORIGIN: &str = "https://na1.ironcladapp.com";
+
+    fn entry(request: &Value, parameters: &Value) -> Entry {
+        let manifest = json!({"group": "things", "tools": [{
+            "name": "change_thing", "title": "T", "description": "WRITE: changes a thing.", "effect": "write",
+            "scope": "s", "bucket": "other", "deed": "changed it", "answer": {"kind": "empty"},
+            "request": request, "parameters": parameters}]});
+        manifest::parse("things.json", &manifest.to_string()).unwrap().tools.remove(0)
+    }
+
+    fn args(values: &Value) -> Args {
+        let mut args = Args::default();
+        for (name, value) in values.as_object().unwrap() {
+            args.replace(name, value.clone());
+        }
+        args
+    }
+
+    fn placed(place: &str, wire: Option<&str>) -> Value {
+        json!({"in": place, "wire": wire, "required": place == "path", "schema": {"type": "string"}})
+    }
+
+    /// The request of a call with one argument `a`.
+    fn one(parameter: &Value, value: &Value) -> Request {
+        let entry = entry(&json!({"api": "public", "method": "POST", "path": "/things"}), &json!({ "a": parameter }));
+        build(&entry, &args(&json!({ "a": value })), None)
+    }
+
+    #[test]
+    fn an_id_fills_its_segment_below_the_root_of_its_api() {
+        let path = |api: &str, id: &str| {
+            let request = json!({"api": api, "method": "POST", "path": "/things/{id}/parts"});
+            build(&entry(&request, &json!({"id": placed("path", None)})), &args(&json!({ "id": id })), None).path
+        };
+        assert_eq!(path("public", "IC-12"), "/public/api/v1/things/IC-12/parts");
+        assert_eq!(path("scim", "a_b.c~d"), "/scim/v2/things/a_b.c~d/parts");
+        assert_eq!(path("public", "a b/ö:+"), "/public/api/v1/things/a%20b%2F%C3%B6%3A%2B/parts");
+    }
+
+    #[test]
+    fn several_ids_each_fill_their_own_segment() {
+        let request = json!({"api": "public", "method": "PATCH", "path": "/a/{b}/c/{d}"});
+        let entry = entry(&request, &json!({"d": placed("path", None), "b": placed("path", None)}));
+        assert_eq!(build(&entry, &args(&json!({"d": "2", "b": "1"})), None).path, "/public/api/v1/a/1/c/2");
+    }
+
+    #[test]
+    fn query_values_are_text_and_a_list_is_one_value_with_commas() {
+        let table = [
+            (json!("Equals([a], 'b')"), "Equals([a], 'b')"),
+            (json!(["active", "paused"]), "active,paused"),
+            (json!([]), ""),
+            (json!(true), "true"),
+            (json!(12), "12"),
+        ];
+        for (value, expected) in table {
+            let request = one(&placed("query", Some("wireName")), &value);
+            assert_eq!(request.query, [("wireName".to_owned(), expected.to_owned())], "{value}");
+            assert_eq!(request.body, None);
+        }
+        assert_eq!(one(&placed("query", None), &json!("x")).query[0].0, "a");
+    }
+
+    #[test]
+    fn a_body_value_goes_where_its_pointer_says() {
+        let value = json!({"x": [1]});
+        let table = [
+            (None, json!({ "a": value })),
+            (Some("/other"), json!({ "other": value })),
+            (Some("/comment/message"), json!({"comment": {"message": value}})),
+            (Some("/"), value.clone()),
+        ];
+        for (wire, expected) in table {
+            assert_eq!(one(&placed("body", wire), &value).body, Some(expected), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn members_of_one_object_come_together() {
+        let request = json!({"api": "public", "method": "POST", "path": "/things"});
+        let parameters =
+            json!({"m": placed("body", Some("/c/m")), "n": placed("body", Some("/c/n")), "o": placed("body", None)});
+        let body = build(&entry(&request, &parameters), &args(&json!({"n": 1, "m": 2, "o": 3})), None).body;
+        assert_eq!(body, Some(json!({"c": {"m": 2, "n": 1}, "o": 3})));
+    }
+
+    #[test]
+    fn what_filters_locally_is_not_sent() {
+        let request = one(&placed("item", Some("/name")), &json!("nda"));
+        assert_eq!((request.query, request.body), (Vec::new(), None));
+    }
+
+    #[test]
+    fn what_is_always_the_same_comes_first_and_what_is_absent_is_left_out() {
+        let request = json!({"api": "public", "method": "POST", "path": "/things", "query": {"form": "launch"}});
+        let entry = entry(&request, &json!({"a": placed("query", None), "b": placed("body", None)}));
+        let always = ("form".to_owned(), "launch".to_owned());
+        assert_eq!(build(&entry, &Args::default(), None).query, std::slice::from_ref(&always));
+        assert_eq!(build(&entry, &args(&json!({"a": "x"})), None).query, [always, ("a".to_owned(), "x".to_owned())]);
+        assert_eq!(
+            build(&entry, &args(&json!({"dry_run": true, "fields": ["x"], "cursor": "c", "limit": 5})), None).body,
+            None
+        );
+    }
+
+    #[test]
+    fn the_acting_user_goes_into_bodies_that_have_a_place_for_one() {
+        let with = json!({"api": "public", "method": "POST", "path": "/things", "acting_user": "/creator"});
+        let without = json!({"api": "public", "method": "POST", "path": "/things"});
+        let parameters = json!({"a": placed("body", None)});
+        let values = args(&json!({"a": 1}));
+        let email = Some(ActingUser::Email("ana@example.com"));
+        let body = |request: &Value, values: &Args, user| build(&entry(request, &parameters), values, user).body;
+        let creator = json!({"type": "email", "email": "ana@example.com"});
+        assert_eq!(body(&with, &values, email), Some(json!({"a": 1, "creator": creator})));
+        assert_eq!(body(&with, &Args::default(), email), Some(json!({ "creator": creator })));
+        let id = Some(ActingUser::Id("6a6b"));
+        assert_eq!(body(&with, &Args::default(), id), Some(json!({"creator": {"type": "id", "id": "6a6b"}})));
+        assert_eq!(body(&with, &values, None), Some(json!({"a": 1})));
+        assert_eq!(body(&without, &values, email), Some(json!({"a": 1})));
+        assert_eq!(body(&without, &Args::default(), email), None);
+    }
+
+    #[test]
+    fn a_dry_run_shows_method_path_query_and_body() {
+        let request = json!({"api": "public", "method": "PATCH", "path": "/things/{id}", "query": {"form": "launch"}});
+        let parameters = json!({"id": placed("path", None), "a": placed("body", None)});
+        let shown = build(&entry(&request, &parameters), &args(&json!({"id": "x y", "a": 1})), None).to_json();
+        let path = "/public/api/v1/things/x%20y";
+        assert_eq!(shown, json!({"method": "PATCH", "path": path, "query": {"form": "launch"}, "body": {"a": 1}}));
+        let bare = json!({"api": "public", "method": "DELETE", "path": "/things"});
+        let shown = build(&entry(&bare, &json!({})), &Args::default(), None).to_json();
+        assert_eq!(shown, json!({"method": "DELETE", "path": "/public/api/v1/things"}));
+    }
+
+    /// The segments of a path as a server sees them, after a URL parser has had its way.
+    fn segments(path: &str) -> Vec<String> {
+        let url = Url::parse(&format!("{ORIGIN}{path}")).unwrap();
+        assert_eq!((url.origin().ascii_serialization().as_str(), url.query(), url.fragment()), (ORIGIN, None, None));
+        let decoded = |segment: &str| percent_encoding::percent_decode_str(segment).decode_utf8().unwrap().into_owned();
+        url.path_segments().unwrap().map(decoded).collect()
+    }
+
+    fn any_id() -> impl Strategy<Value = String> {
+        let nasty = "[./\\\\%?#:;@&=+~a2eE \\t\\n]{0,8}";
+        prop_oneof![any::<String>(), nasty, "[%.2eEfF/]{1,7}", "[A-Za-z0-9_-]{1,30}"]
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_that_is_let_through_never_leaves_its_segment(id in any_id(), other in any_id()) {
+            let request = json!({"api": "public", "method": "POST", "path": "/things/{id}/parts/{other}/end"});
+            let entry = entry(&request, &json!({"id": placed("path", None), "other": placed("path", None)}));
+            let check = ArgumentCheck::compile(tool_schema::argument_schema(&entry)).unwrap();
+            let given = json!({"id": id, "other": other}).as_object().unwrap().clone();
+            if let Ok(args) = check.check(&entry, given) {
+                let built = build(&entry, &args, None);
+                prop_assert!(built.path.is_ascii());
+                let expected = ["public", "api", "v1", "things", &id, "parts", &other, "end"];
+                prop_assert_eq!(segments(&built.path), expected);
+            }
+        }
+    }
+}

@@ -4,12 +4,12 @@
 //! from the client's own structs would repeat the client's mistakes.
 
 mod answers;
+mod approval_state;
 mod approvals;
 mod async_launch;
 mod attribute_values;
 mod calendar;
 mod clock;
-mod contract_actions;
 mod control;
 mod dispatch;
 mod documents;
@@ -21,6 +21,7 @@ mod exchange;
 mod faults;
 mod filing;
 mod formula;
+mod formula_reader;
 mod formula_text;
 mod formula_values;
 mod hooks;
@@ -29,6 +30,7 @@ mod incoming;
 mod launch;
 mod launch_check;
 mod lifecycle;
+mod lifecycle_actions;
 mod limits;
 mod oauth;
 mod oauth_consent;
@@ -47,6 +49,7 @@ mod request_log;
 mod schemas;
 mod scim;
 mod scim_filter;
+mod scim_filter_reader;
 mod scopes;
 mod seed;
 mod seed_names;
@@ -59,6 +62,7 @@ mod store;
 mod strict;
 mod templates;
 mod webhooks;
+mod wire;
 mod workflow_actions;
 mod workflow_attributes;
 mod workflow_document;
@@ -108,9 +112,9 @@ pub struct Credentials {
 }
 
 /// A running simulator; dropping it stops it.
-#[derive(Debug)]
 pub struct Simulator {
     base_url: String,
+    world: Arc<World>,
     task: JoinHandle<()>,
     shutdown: DropGuard,
 }
@@ -126,14 +130,14 @@ impl Simulator {
         let listener = TcpListener::bind(listen).await.map_err(|error| SimulatorError::Listen(listen, error))?;
         let bound = listener.local_addr().map_err(|error| SimulatorError::Listen(listen, error))?;
         let base_url = format!("http://{}", reachable(bound));
-        let world = Arc::new(World::new(base_url.clone(), settings));
-        world.misfortunes.replace(faults);
+        let world = Arc::new(World::new(base_url.clone(), settings, faults));
         let witness = Arc::clone(&world);
         let misfortunes = world.misfortunes.clone().witnessed_by(move |parts, fault| witness.witness(parts, fault));
-        let router = Router::new().fallback(dispatch::answer).layer(DefaultBodyLimit::disable()).with_state(world);
+        let router =
+            Router::new().fallback(dispatch::answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&world));
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(serving::serve(listener, router, misfortunes, shutdown.clone()));
-        Ok(Self { base_url, task, shutdown: shutdown.drop_guard() })
+        Ok(Self { base_url, world, task, shutdown: shutdown.drop_guard() })
     }
 
     /// `http://host:port`, without a slash at the end.
@@ -149,6 +153,13 @@ impl Simulator {
             access_token: identity::LEGACY_TOKEN.to_owned(),
             as_user_email: people::DEFAULT_EMAIL.to_owned(),
         }
+    }
+
+    /// Moves an active workflow one step on, as people would: everybody approves, signs, or files it.
+    ///
+    /// `false` where there is no such workflow, or it is not active.
+    pub fn advance(&self, workflow_id: &str) -> bool {
+        self.world.advance(workflow_id)
     }
 
     /// Stops accepting, ends open connections and waits until the port is free.

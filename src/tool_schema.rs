@@ -152,3 +152,116 @@ fn document_members() -> Map<String, Value> {
     members.insert("size".into(), json!({"type": "integer"}));
     members
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest;
+
+    fn entry(effect: &str, parameters: &Value, answer: &Value) -> Entry {
+        let (prefix, method) = match effect {
+            "read" => ("", "GET"),
+            "write" => ("WRITE: ", "POST"),
+            _ => ("WRITE, IRREVERSIBLE: ", "DELETE"),
+        };
+        let manifest = json!({"group": "things", "tools": [{
+            "name": "any_thing", "title": "T", "description": format!("{prefix}does it."), "effect": effect,
+            "scope": "s", "bucket": "other", "deed": "did it", "answer": answer, "parameters": parameters,
+            "request": {"api": "public", "method": method, "path": "/things"}}]});
+        manifest::parse("things.json", &manifest.to_string()).unwrap().tools.remove(0)
+    }
+
+    fn object() -> Value {
+        json!({"kind": "object", "members": {"id": {"type": "string"}}})
+    }
+
+    fn names(schema: &Map<String, Value>) -> Vec<&str> {
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_server_adds_its_own_arguments_by_effect_and_answer() {
+        let page = |paging: &str| json!({"kind": "page", "paging": paging, "members": {}});
+        let table = [
+            ("read", object(), vec!["a", "fields"]),
+            ("read", page("numbered"), vec!["a", "cursor", "limit", "fields"]),
+            ("read", json!({"kind": "document"}), vec!["a", "fields"]),
+            ("write", object(), vec!["a", "dry_run"]),
+            ("destroy", json!({"kind": "empty"}), vec!["a", "dry_run"]),
+        ];
+        let parameters = json!({"a": {"in": "query", "schema": {"type": "string"}}});
+        for (effect, answer, expected) in table {
+            let schema = input_schema(&entry(effect, &parameters, &answer));
+            assert_eq!(names(&schema), expected, "{effect} {answer}");
+            assert!(!schema.contains_key("required"));
+        }
+        for (paging, most) in [("numbered", 100), ("scim", 1000), ("whole", 1000)] {
+            let schema = input_schema(&entry("read", &json!({}), &page(paging)));
+            assert_eq!(schema["properties"]["limit"]["maximum"], most, "{paging}");
+        }
+    }
+
+    #[test]
+    fn required_arguments_are_named_in_the_order_of_the_manifest() {
+        let given = |required: bool| json!({"in": "body", "required": required, "schema": {"type": "string"}});
+        let parameters = json!({"z": given(true), "m": given(false), "a": given(true)});
+        assert_eq!(input_schema(&entry("write", &parameters, &object()))["required"], json!(["z", "a"]));
+    }
+
+    #[test]
+    fn an_open_value_is_published_with_its_type_and_checked_as_anything() {
+        let open = json!({"type": "string", "x-open": true});
+        let item = json!({"type": "object", "properties": {"value": open.clone()}});
+        let parameters = json!({
+            "value": {"in": "body", "schema": open},
+            "updates": {"in": "body", "schema": {"type": "array", "items": item}}});
+        let entry = entry("write", &parameters, &object());
+        let published = Value::from(input_schema(&entry));
+        assert!(!published.to_string().contains(OPEN), "{published}");
+        assert_eq!(published.pointer("/properties/value"), Some(&json!({"type": "string"})));
+        assert_eq!(published.pointer("/properties/updates/items/properties/value"), Some(&json!({"type": "string"})));
+        let checked = Value::from(argument_schema(&entry));
+        assert_eq!(checked.pointer("/properties/value"), Some(&json!({})));
+        assert_eq!(checked.pointer("/properties/updates/items/properties/value"), Some(&json!({})));
+    }
+
+    #[test]
+    fn objects_with_named_members_are_closed_in_the_check_and_maps_stay_open() {
+        let named = json!({"type": "object", "properties": {"id": {"type": "string"}}});
+        let parameters = json!({
+            "parent": {"in": "body", "schema": named},
+            "links": {"in": "body", "schema": {"type": "array", "items": named}},
+            "attributes": {"in": "body", "schema": {"type": "object"}}});
+        let entry = entry("write", &parameters, &object());
+        let checked = Value::from(argument_schema(&entry));
+        for closed in ["", "/properties/parent", "/properties/links/items"] {
+            assert_eq!(checked.pointer(&format!("{closed}/additionalProperties")), Some(&false.into()), "{closed:?}");
+        }
+        assert_eq!(checked.pointer("/properties/attributes/additionalProperties"), None);
+        let published = Value::from(input_schema(&entry)).to_string();
+        assert!(!published.contains("additionalProperties"), "{published}");
+    }
+
+    #[test]
+    fn a_write_may_answer_with_its_dry_run_and_a_cut_one_says_so() {
+        let none = json!({});
+        assert_eq!(names(&output_schema(&entry("read", &none, &object()))), ["id"]);
+        let written = output_schema(&entry("write", &none, &object()));
+        assert_eq!(names(&written), ["id", "dry_run", "request", "truncated"]);
+        let done = output_schema(&entry("destroy", &none, &json!({"kind": "empty"})));
+        assert_eq!(names(&done), ["done", "dry_run", "request"]);
+    }
+
+    #[test]
+    fn a_list_answers_an_envelope_whatever_api_is_behind_it() {
+        for paging in ["numbered", "scim", "whole"] {
+            let answer =
+                json!({"kind": "page", "paging": paging, "page": "/x/{id}", "members": {"id": {"type": "string"}}});
+            let schema = output_schema(&entry("read", &json!({}), &answer));
+            assert_eq!(names(&schema), ["items", "has_more", "next_cursor", "total"]);
+            assert_eq!(schema["required"], json!(["items", "has_more"]));
+            let item = &schema["properties"]["items"]["items"];
+            assert_eq!(names(item.as_object().unwrap()), ["id", "url"]);
+        }
+    }
+}

@@ -55,7 +55,8 @@ fn millis(time: Duration) -> f64 {
 /// A stand-in for Ironclad that costs as little as can be: the same workflow for every GET.
 async fn upstream() -> Fallible<SocketAddr> {
     let node = |name: String| json!({"type": "string", "displayName": name, "readOnly": true});
-    let schema: Map<String, Value> = (0..25).map(|n| (format!("attribute{n}"), node(format!("Attribute {n}")))).collect();
+    let schema: Map<String, Value> =
+        (0..25).map(|n| (format!("attribute{n}"), node(format!("Attribute {n}")))).collect();
     let attributes: Map<String, Value> = (0..20).map(|n| (format!("attribute{n}"), "some value".into())).collect();
     let workflow = json!({
         "id": "6a6b328004308879e7d439b6", "ironcladId": "IC-12", "title": "Mutual NDA with Acme LLC", "step": "Review",
@@ -86,7 +87,8 @@ struct Figures {
 impl Peer {
     fn ours(upstream: SocketAddr, audit: PathBuf) -> Self {
         let common = ["--base-url".to_owned(), format!("http://{upstream}"), "--rate-budget".into(), "off".into()];
-        let with = move |first: &[&str]| first.iter().map(|s| (*s).to_owned()).chain(common.clone()).collect::<Vec<_>>();
+        let with =
+            move |first: &[&str]| first.iter().map(|s| (*s).to_owned()).chain(common.clone()).collect::<Vec<_>>();
         Self {
             name: "ironclad-mcp",
             program: env!("CARGO_BIN_EXE_ironclad-mcp").into(),

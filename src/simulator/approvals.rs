@@ -5,13 +5,14 @@
 
 use serde_json::{Value, json};
 
+use super::approval_state::ApprovalRequest;
 use super::clock::stamp;
 use super::errors::ApiError;
 use super::exchange::{Call, Outcome, Reply};
 use super::paging::Page;
 use super::store::{IdForm, Store};
 use super::workflow_actions::acting_user;
-use super::workflow_state::{ApprovalRequest, Workflow};
+use super::workflow_state::Workflow;
 use super::workflow_view;
 
 /// `GET /workflows/{id}/approvals`.

@@ -55,14 +55,18 @@ impl Clock {
 /// ISO-8601 UTC with milliseconds, the form of every timestamp of the vendor (ironclad-api.md §0).
 pub(crate) fn stamp(at: OffsetDateTime) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    at.to_offset(time::UtcOffset::UTC).format(&format).unwrap_or_else(|_| String::from("1970-01-01T00:00:00.000Z"))
+    // A date next to the end of the calendar has no UTC form; it is written as it stands.
+    at.checked_to_offset(time::UtcOffset::UTC)
+        .unwrap_or(at)
+        .format(&format)
+        .unwrap_or_else(|_| String::from("1970-01-01T00:00:00.000Z"))
 }
 
 /// Reads a date-time with offset or a plain date (midnight UTC).
 pub(crate) fn parse_instant(text: &str) -> Option<OffsetDateTime> {
     use time::format_description::well_known::Rfc3339;
     if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Some(at);
+        return at.checked_to_offset(time::UtcOffset::UTC);
     }
     let day = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
     Some(day.midnight().assume_utc())
@@ -85,5 +89,6 @@ mod tests {
         assert_eq!(parse_instant("2026-09-01"), Some(datetime!(2026-09-01 00:00 UTC)));
         assert_eq!(parse_instant("2026-09-01T02:00:00+02:00"), Some(datetime!(2026-09-01 00:00 UTC)));
         assert_eq!(parse_instant("September"), None);
+        assert_eq!(parse_instant("9999-12-31T23:59:59-23:59"), None, "no such instant in UTC");
     }
 }

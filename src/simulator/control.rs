@@ -30,6 +30,7 @@ const INDEX: &[(&str, &str, &str)] = &[
     ("POST", "/__simulator/templates", "adds a template, or replaces the one with the same id"),
     ("POST", "/__simulator/templates/{id}/republish", "gives a template a new id; the old one is gone"),
     ("POST", "/__simulator/tokens/expire", "every issued access token becomes expired"),
+    ("POST", "/__simulator/tokens/revoke", "every issued access and refresh token is refused from now on"),
     ("POST", "/__simulator/rate-limits", "{\"enabled\": bool, \"limits\": {bucket: n}, \"windowSeconds\": n}"),
     ("POST", "/__simulator/async-launch", "{\"milliseconds\": n}: how long asynchronous launches take"),
     ("POST", "/__simulator/filters", "{\"type\": bool}: whether [type] works in record filters"),
@@ -74,6 +75,7 @@ fn route(world: &World, inner: &mut Inner, request: &Incoming, payload: &Payload
         ("POST", ["templates"]) => put_template(world.store(inner), payload),
         ("POST", ["templates", id, "republish"]) => republish(world.store(inner), id),
         ("POST", ["tokens", "expire"]) => Ok(Reply::changed(json!({ "expired": inner.sessions.expire_all() }))),
+        ("POST", ["tokens", "revoke"]) => Ok(Reply::changed(json!({ "revoked": inner.sessions.revoke_all() }))),
         ("POST", ["rate-limits"]) => set_limits(inner, payload),
         ("POST", ["async-launch"]) => {
             let wait = member(payload, "milliseconds").and_then(Value::as_u64);

@@ -5,18 +5,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest as _, Multipart, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use http::Request;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request};
 use serde_json::{Value, json};
 
 use super::clock::{Clock, stamp};
 use super::control;
 use super::errors::ApiError;
-use super::exchange::{Call, Part, Payload, Query, Reply, ReplyBody};
+use super::exchange::{Call, Payload, Reply};
 use super::faults::{Fault, Faults};
 use super::identity::Sessions;
 use super::incoming::Incoming;
@@ -30,9 +30,7 @@ use super::serving::Misfortunes;
 use super::settings::Settings;
 use super::store::Store;
 use super::strict;
-
-const JSON_LIMIT: usize = 5 * 1024 * 1024;
-const FORM_LIMIT: usize = 110 * 1024 * 1024;
+use super::wire;
 
 /// Everything one simulator has.
 pub(crate) struct World {
@@ -71,14 +69,14 @@ impl Settled {
 
 impl World {
     /// A world without data yet.
-    pub(crate) fn new(origin: String, settings: Settings) -> Self {
+    pub(crate) fn new(origin: String, settings: Settings, faults: Faults) -> Self {
         let inner = Inner {
             sessions: Sessions::new(settings.seed, settings.token_seconds),
             limits: Limits::new(settings.rate_limits),
             log: RequestLog::default(),
             store: None,
         };
-        Self { origin, misfortunes: Misfortunes::default(), settings, inner: Mutex::new(inner) }
+        Self { origin, misfortunes: Misfortunes::new(faults), settings, inner: Mutex::new(inner) }
     }
 
     /// The data, made now if nobody needed it before.
@@ -104,9 +102,15 @@ impl World {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Moves an active workflow one step on; `false` where that cannot be.
+    pub(crate) fn advance(&self, workflow_id: &str) -> bool {
+        let mut inner = self.lock();
+        self.store(&mut inner).advance(workflow_id).is_ok()
+    }
+
     /// Logs a request that a fault kept from reaching the router.
     pub(crate) fn witness(&self, parts: &Parts, fault: Fault) {
-        let request = incoming(parts, Bytes::new());
+        let request = wire::incoming(parts, Bytes::new());
         let (status, code) = match fault {
             Fault::Status { status, .. } | Fault::Html { status } => (status, "FAULT"),
             Fault::ExpiredToken => (401, "FAULT"),
@@ -120,7 +124,7 @@ impl World {
         let operation = operations::find(&request.method, &request.path).map_or("", |(operation, _)| operation.name);
         let result = request_log::Result { status, operation, applied: false, user_id: "", code: Some(code) };
         let time = stamp(time::OffsetDateTime::now_utc());
-        self.lock().log.add(&request, &Payload::Empty, time, result);
+        self.lock().log.add(&request, &Payload::Empty, &time, result);
     }
 
     fn settle(&self, inner: &mut Inner, request: &Incoming, payload: &mut Payload) -> Settled {
@@ -212,21 +216,8 @@ impl World {
 /// Answers one request; the router's only handler.
 pub(crate) async fn answer(State(world): State<Arc<World>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let form = content_type(&parts).starts_with("multipart/form-data");
-    let limit = if form { FORM_LIMIT } else { JSON_LIMIT };
-    let (bytes, too_large) = match to_bytes(body, limit).await {
-        Ok(bytes) => (bytes, false),
-        Err(_) => (Bytes::new(), true),
-    };
-    let mut payload = if too_large {
-        let message = "parameter 'attachment' too large, please limit upload files less than 100MB";
-        Payload::Unreadable(if form { message.to_owned() } else { String::from("the body is too large") })
-    } else if form {
-        parts_of(&parts, bytes.clone()).await
-    } else {
-        read(&content_type(&parts), &bytes)
-    };
-    let request = incoming(&parts, bytes);
+    let (bytes, mut payload) = wire::read(&parts, body).await;
+    let request = wire::incoming(&parts, bytes);
     let (reply, number) = {
         let mut inner = world.lock();
         let settled = world.settle(&mut inner, &request, &mut payload);
@@ -235,86 +226,9 @@ pub(crate) async fn answer(State(world): State<Arc<World>>, request: Request<Bod
             let time = stamp(time::OffsetDateTime::now_utc());
             let (status, applied) = (reply.status, reply.applied);
             let result = request_log::Result { status, operation, applied, user_id: &user_id, code };
-            inner.log.add(&request, &payload, time, result);
+            inner.log.add(&request, &payload, &time, result);
         }
         (reply, inner.log.seen())
     };
-    write(reply, Random::new(world.settings.seed ^ number.rotate_left(32)).uuid())
-}
-
-fn content_type(parts: &Parts) -> String {
-    let value = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn incoming(parts: &Parts, body: Bytes) -> Incoming {
-    Incoming {
-        method: parts.method.as_str().to_owned(),
-        path: parts.uri.path().to_owned(),
-        query: Query::parse(parts.uri.query().unwrap_or_default()),
-        headers: parts.headers.clone(),
-        body,
-    }
-}
-
-fn read(content_type: &str, bytes: &Bytes) -> Payload {
-    if bytes.is_empty() {
-        return Payload::Empty;
-    }
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    if media != "application/json" && !media.ends_with("+json") {
-        return Payload::Unreadable(format!("unsupported content type '{media}'; send application/json"));
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(value) => Payload::Json(value),
-        Err(error) => Payload::Unreadable(format!("the body is not valid JSON: {error}")),
-    }
-}
-
-async fn parts_of(parts: &Parts, bytes: Bytes) -> Payload {
-    let mut request = Request::new(Body::from(bytes));
-    *request.headers_mut() = parts.headers.clone();
-    *request.extensions_mut() = parts.extensions.clone();
-    let mut form = match Multipart::from_request(request, &()).await {
-        Ok(form) => form,
-        Err(error) => return Payload::Unreadable(error.body_text()),
-    };
-    let mut found = Vec::new();
-    loop {
-        let field = match form.next_field().await {
-            Ok(Some(field)) => field,
-            Ok(None) => return Payload::Parts(found),
-            Err(error) => return Payload::Unreadable(error.body_text()),
-        };
-        let (name, filename) = (field.name().unwrap_or_default().to_owned(), field.file_name().map(str::to_owned));
-        let content_type = field.content_type().map(str::to_owned);
-        match field.bytes().await {
-            Ok(bytes) => found.push(Part { name, filename, content_type, bytes }),
-            Err(error) => return Payload::Unreadable(error.body_text()),
-        }
-    }
-}
-
-fn write(reply: Reply, request_id: String) -> Response {
-    let (content_type, body) = match reply.body {
-        ReplyBody::Empty => (None, Body::empty()),
-        ReplyBody::Json(value) => (Some("application/json; charset=utf-8".to_owned()), Body::from(value.to_string())),
-        ReplyBody::Text(content_type, text) => (Some(content_type.to_owned()), Body::from(text)),
-        ReplyBody::Document(source) => {
-            let (bytes, content_type) = source.render();
-            (Some(content_type), Body::from(bytes))
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        http::StatusCode::from_u16(reply.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    let fixed = [("cache-control", "no-store, no-cache".to_owned()), ("x-response-id", request_id.clone())];
-    let own = content_type.map(|content_type| ("content-type", content_type));
-    let all = own.into_iter().chain(fixed).chain([("x-ironclad-requestid", request_id)]).chain(reply.headers);
-    for (name, value) in all {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-    }
-    response
+    wire::write(reply, Random::new(world.settings.seed ^ number.rotate_left(32)).uuid())
 }

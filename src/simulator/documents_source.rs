@@ -72,6 +72,14 @@ pub(crate) fn type_of(filename: &str) -> &'static str {
     }
 }
 
+/// A `content-disposition`: an ASCII name for old clients and the exact one in RFC 5987 form.
+pub(crate) fn disposition(filename: &str) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' };
+    let ascii: String = filename.chars().map(plain).collect();
+    let exact = percent_encoding::utf8_percent_encode(filename, percent_encoding::NON_ALPHANUMERIC);
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{exact}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

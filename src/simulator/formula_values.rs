@@ -22,7 +22,7 @@ pub(super) enum Side {
     /// A day.
     Date(Date),
     /// Several values, of which any may match.
-    List(Vec<Side>),
+    List(Vec<Self>),
     /// Something that only `IsEmpty`, `IsNotEmpty` and `Contains` understand.
     Complex,
 }

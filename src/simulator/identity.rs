@@ -43,6 +43,7 @@ pub(crate) struct Grant {
     /// The consenting user of an authorization code.
     pub(crate) user_id: Option<String>,
     expires: Option<Instant>,
+    revoked: bool,
 }
 
 /// A consent waiting to be exchanged, or a refresh token waiting to be used.
@@ -86,7 +87,8 @@ pub(crate) struct Issued {
 impl Sessions {
     /// No tokens but the legacy one; issued ones live `token_seconds`.
     pub(crate) fn new(seed: u64, token_seconds: u64) -> Self {
-        let legacy = Grant { kind: GrantKind::Legacy, scopes: Vec::new(), user_id: None, expires: None };
+        let legacy =
+            Grant { kind: GrantKind::Legacy, scopes: Vec::new(), user_id: None, expires: None, revoked: false };
         Self {
             random: Random::new(seed ^ 0x0A17),
             lifetime: Duration::from_secs(token_seconds),
@@ -137,7 +139,7 @@ impl Sessions {
     fn issue(&mut self, kind: GrantKind, scopes: Vec<String>, user_id: Option<String>) -> String {
         let access = format!("sim-access-{}", self.random.hex(40));
         let expires = Instant::now().checked_add(self.lifetime);
-        self.tokens.insert(access.clone(), Grant { kind, scopes, user_id, expires });
+        self.tokens.insert(access.clone(), Grant { kind, scopes, user_id, expires, revoked: false });
         access
     }
 
@@ -148,15 +150,25 @@ impl Sessions {
         issued.map(|grant| grant.expires = Some(now)).count()
     }
 
+    /// Revokes every issued access token and forgets every refresh token: all users must sign in again.
+    pub(crate) fn revoke_all(&mut self) -> usize {
+        self.refresh.clear();
+        let issued = self.tokens.values_mut().filter(|grant| grant.expires.is_some());
+        issued.map(|grant| grant.revoked = true).count()
+    }
+
     /// The grant behind the request's bearer token.
     ///
     /// # Errors
-    /// 401 `UNAUTHORIZED`, saying whether the token is unknown or expired.
+    /// 401 `UNAUTHORIZED`, saying whether the token is unknown, revoked or expired.
     pub(crate) fn authenticate(&self, request: &Incoming) -> Result<Grant, ApiError> {
         let header = request.header("authorization").unwrap_or_default();
         let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let found = token.and_then(|(_, token)| self.tokens.get(token.trim()));
         let Some(grant) = found else { return Err(ApiError::unauthorized("invalid authentication token")) };
+        if grant.revoked {
+            return Err(ApiError::unauthorized("token has been revoked"));
+        }
         match grant.expires {
             Some(at) if Instant::now() >= at => Err(ApiError::unauthorized("token has expired")),
             Some(_) | None => Ok(grant.clone()),
@@ -181,17 +193,20 @@ impl Grant {
     /// # Errors
     /// 400 `MISSING_PARAM` when a client-credentials token names nobody; 404 `NOT_FOUND` for an unknown user.
     pub(crate) fn acting(&self, request: &Incoming, people: &[Person]) -> Result<Actor, ApiError> {
-        let named = named_user(request, people)?;
-        let (user_id, tag) = match self.kind {
-            GrantKind::AuthorizationCode => (self.user_id.clone(), "authorizationCode"),
-            GrantKind::ClientCredentials if named.is_none() => {
-                let message = "a client credentials token must name the acting user: x-as-user-email or x-as-user-id";
-                return Err(ApiError::missing("x-as-user-email", message));
-            }
-            GrantKind::ClientCredentials => (named, "clientCredentials"),
-            GrantKind::Legacy => return Ok(Actor { user_id: named, legacy: true, tags: Vec::new() }),
-        };
-        Ok(Actor { user_id, legacy: false, tags: vec!["oauth", tag] })
+        if self.kind == GrantKind::AuthorizationCode {
+            // The consenting user acts; the headers are not even looked at.
+            let tags = vec!["oauth", "authorizationCode"];
+            return Ok(Actor { user_id: self.user_id.clone(), legacy: false, tags });
+        }
+        let user_id = named_user(request, people)?;
+        if self.kind == GrantKind::Legacy {
+            return Ok(Actor { user_id, legacy: true, tags: Vec::new() });
+        }
+        if user_id.is_none() {
+            let message = "a client credentials token must name the acting user: x-as-user-email or x-as-user-id";
+            return Err(ApiError::missing("x-as-user-email", message));
+        }
+        Ok(Actor { user_id, legacy: false, tags: vec!["oauth", "clientCredentials"] })
     }
 }
 

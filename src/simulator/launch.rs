@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::answers::{self, Given};
+use super::approval_state::Approval;
 use super::errors::ApiError;
 use super::exchange::{Actor, Call, Outcome, Part, Payload, Reply};
 use super::launch_check::{self, LaunchFault, LaunchOptions};
@@ -17,7 +18,7 @@ use super::store::Store;
 use super::strict;
 use super::templates::{Signer, Template};
 use super::workflow_document::{Content, Document};
-use super::workflow_state::{Approval, Status, Step, Workflow};
+use super::workflow_state::{Status, Step, Workflow};
 use super::workflow_view;
 
 /// Members a launch body may have; no others are allowed in any mode (ironclad-api.md §8.3).
@@ -55,16 +56,14 @@ pub(crate) fn launch(store: &mut Store, call: &Call) -> Outcome {
         Some((data, parts)) => (data, Some(parts.as_slice())),
         None => (call.object()?, None),
     };
-    strict::check_body(&Payload::Json(Value::Object(body.clone())), &open_attributes())?;
+    if files.is_some() {
+        // The dispatcher has checked JSON bodies; it does not look into parts.
+        strict::check_body(&Payload::Json(Value::Object(body.clone())), MEMBERS)?;
+    }
     let request = Request { body, files, actor: &call.actor, use_defaults };
     let id = start(store, &request)?;
     let workflow = store.workflow(&id, super::store::IdForm::HexOnly)?;
     Ok(Reply::changed(workflow_view::full(store, workflow, &call.origin, false)))
-}
-
-/// The member list without the children of `attributes`, whose names are the template's business.
-fn open_attributes() -> Vec<&'static str> {
-    MEMBERS.to_vec()
 }
 
 fn data_part(parts: &[Part]) -> Result<Map<String, Value>, ApiError> {

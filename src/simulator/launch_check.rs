@@ -30,18 +30,6 @@ pub(crate) struct LaunchFault {
 }
 
 impl LaunchFault {
-    /// The error body, with `metadata.keyPath` when one attribute is to blame.
-    pub(crate) fn body(&self) -> Value {
-        let mut body = json!({ "code": self.code, "message": self.message });
-        if let Some(param) = &self.param {
-            body["param"] = json!(param);
-        }
-        if let Some(key_path) = &self.key_path {
-            body["metadata"] = json!({ "keyPath": key_path });
-        }
-        body
-    }
-
     /// Attributes that the form does not have.
     pub(crate) fn unknown_attributes(ids: &[&str]) -> Self {
         Self::invalid(format!("non-existent attribute(s) specified: {}", ids.join(", ")), None)
@@ -234,8 +222,7 @@ mod tests {
         answers["effectiveDate"] = json!("next week");
         let fault = launch(&named("Mutual NDA"), &answers, PLAIN).unwrap_err();
         assert_eq!((fault.code, fault.key_path.as_deref()), ("INVALID_PARAM", Some("effectiveDate")));
-        assert_eq!(fault.body()["metadata"]["keyPath"], "effectiveDate");
-        assert_eq!(fault.body()["param"], "attributes");
+        assert_eq!(fault.param.as_deref(), Some("attributes"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use time::Date;
 
 use super::calendar::{Term, day, midnight};
+pub(crate) use super::lifecycle_actions::{ActionFault, apply};
 
 /// Days before an event from which a contract shows it.
 const NOTICE_DAYS: i64 = 180;
@@ -82,15 +83,18 @@ impl Stage {
 pub(crate) fn contract_status(properties: &Map<String, Value>, today: Date) -> Option<Value> {
     let stage = stage(properties, today)?;
     let (status, enhanced) = stage.names();
-    let mut shown = json!({ "status": status, "enhancedStatus": enhanced });
+    let mut shown = Map::new();
+    shown.insert("status".to_owned(), json!(status));
+    shown.insert("enhancedStatus".to_owned(), json!(enhanced));
     if let (Some(date), word) = stage.event() {
-        shown["remainingDuration"] = json!(format!("P{}D", (date - today).whole_days().max(0)));
-        shown["eventDate"] = json!(midnight(date));
+        let days = (date - today).whole_days().max(0);
+        shown.insert("remainingDuration".to_owned(), json!(format!("P{days}D")));
+        shown.insert("eventDate".to_owned(), json!(midnight(date)));
         if let Some(word) = word {
-            shown["message"] = json!(format!("{word} on {}", spoken(date)));
+            shown.insert("message".to_owned(), json!(format!("{word} on {}", spoken(date))));
         }
     }
-    Some(shown)
+    Some(Value::Object(shown))
 }
 
 /// Where the contract stands, or `None` when the record has no lifecycle.

@@ -6,7 +6,7 @@
 use super::exchange::{Call, Outcome};
 use super::store::Store;
 use super::{
-    approvals, async_launch, contract_actions, launch, record_writes, records, schemas, scim, signing, webhooks,
+    approvals, async_launch, launch, record_actions, record_writes, records, schemas, scim, signing, webhooks,
     workflow_actions, workflow_attributes, workflow_documents, workflows,
 };
 
@@ -113,6 +113,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation::new("revertToReview", ("PATCH", "/public/api/v1/workflows/{id}/revert-to-review"), "public.workflows.revertToReview", workflow_actions::revert)
         .body(APPROVAL),
     Operation::new("getSignStatus", ("GET", "/public/api/v1/workflows/{id}/sign-status"), "public.workflows.readSignStatus", signing::status),
+    Operation::new("listSignatures", ("GET", "/public/api/v1/workflows/{id}/signatures"), "public.workflows.readSignatures", signing::signatures),
     Operation::new("sendSignatureRequest", ("POST", "/public/api/v1/workflows/{id}/sign-status/send-signature-request"), "public.workflows.sendSignatureRequests", signing::send),
     Operation::new("listWorkflowDocuments", ("GET", "/public/api/v1/workflows/{id}/documents"), "public.workflows.readDocuments", workflow_documents::list),
     Operation::new("downloadWorkflowDocument", ("GET", "/public/api/v1/workflows/{id}/document/{key}/download"), "public.workflows.readDocuments", workflow_documents::download),
@@ -129,8 +130,9 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         .query(&["hydrateEntities", "addressAsObject"]),
     Operation::new("updateRecord", ("PATCH", "/public/api/v1/records/{id}"), "public.records.updateRecords", record_writes::update)
         .query(&["addressAsObject"]).body(record_writes::PATCH_MEMBERS).closed(),
-    Operation::new("runRecordAction", ("POST", "/public/api/v1/records/{id}/actions"), "public.records.applyContractAction", contract_actions::run)
+    Operation::new("runRecordAction", ("POST", "/public/api/v1/records/{id}/actions"), "public.records.applyContractAction", record_actions::run)
         .body(&["type", "properties"]),
+    Operation::new("downloadRecordAttachment", ("GET", "/public/api/v1/records/{id}/attachments/{key}"), "public.records.readAttachments", records::attachment),
     Operation::new("createWebhook", ("POST", "/public/api/v1/webhooks"), "public.webhooks.createWebhooks", webhooks::create)
         .body(WEBHOOK),
     Operation::new("listWebhooks", ("GET", "/public/api/v1/webhooks"), "public.webhooks.readWebhooks", webhooks::list)

@@ -38,12 +38,12 @@ impl Page {
 
     /// The envelope with `count`, the number of matches over all pages.
     pub(crate) fn envelope(&self, count: usize, list: Vec<Value>) -> Value {
-        json!({ "page": self.number, "pageSize": self.size, "count": count, "list": list })
+        json!({ "page": self.number, "pageSize": self.size, "count": count, "list": Value::Array(list) })
     }
 
     /// The envelope of `GET /webhooks`, which has no count (ironclad-api.md §8.23).
     pub(crate) fn envelope_without_count(&self, list: Vec<Value>) -> Value {
-        json!({ "page": self.number, "pageSize": self.size, "list": list })
+        json!({ "page": self.number, "pageSize": self.size, "list": Value::Array(list) })
     }
 }
 

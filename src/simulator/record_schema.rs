@@ -21,11 +21,6 @@ pub(crate) fn record_properties() -> &'static Map<String, Value> {
     section("properties")
 }
 
-/// Attachment keys a record may carry, each with a `displayName`.
-pub(crate) fn record_attachments() -> &'static Map<String, Value> {
-    section("attachments")
-}
-
 /// The `type` of a property, or `None` when the company has no such property.
 pub(crate) fn property_type(key: &str) -> Option<&'static str> {
     record_properties().get(key)?.get("type")?.as_str()
@@ -68,7 +63,7 @@ mod tests {
         let keys: Vec<_> = records_metadata().keys().map(String::as_str).collect();
         assert_eq!(keys, ["recordTypes", "properties", "attachments", "links"]);
         assert_eq!(record_types().len(), 7);
-        assert!(record_attachments().contains_key("signedCopy"));
+        assert!(section("attachments").contains_key("signedCopy"));
     }
 
     #[test]

@@ -171,7 +171,8 @@ impl Change {
             record.properties.retain(|key, _| !self.remove.contains(key));
             record.properties.extend(self.add);
             record.links.retain(|link| !self.remove_links.contains(link));
-            record.links.extend(self.add_links);
+            let new = self.add_links.into_iter().filter(|link| !record.links.contains(link)).collect::<Vec<_>>();
+            record.links.extend(new);
             record.amends.retain(|key| !self.remove_amends.contains(key));
             record.amends.extend(self.add_amends);
             record.updated = Some(now);
@@ -219,7 +220,8 @@ fn checked_properties(value: &Value, param: &str) -> Result<Map<String, Value>, 
 
 fn ids(body: &Map<String, Value>, name: &str) -> Result<Vec<String>, ApiError> {
     let Some(value) = body.get(name) else { return Ok(Vec::new()) };
-    let texts = value.as_array().map(|items| items.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let items = value.as_array().map(Vec::as_slice).unwrap_or(std::slice::from_ref(&Value::Null));
+    let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
     texts.ok_or_else(|| ApiError::invalid(name, format!("{name} must be an array of strings")))
 }
 

@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::clock::{parse_instant, stamp};
+use super::documents_source::{DocumentSource, Page as TextPage, disposition};
 use super::errors::ApiError;
-use super::exchange::{Call, Outcome, Query, Reply};
+use super::exchange::{Call, Outcome, Query, Reply, ReplyBody};
 use super::formula::{Formula, Property};
 use super::paging::Page;
 use super::record_schema;
@@ -26,6 +27,7 @@ pub(crate) fn list(store: &mut Store, call: &Call) -> Outcome {
     let since = workflows::since(&call.query)?;
     let order = Order::of(&call.query)?;
     let filter = workflows::filter(&call.query)?;
+    workflows::check_search(&call.query)?;
     let mut found: Vec<&Record> = Vec::new();
     for record in &store.records {
         if let Some(filter) = &filter
@@ -55,6 +57,19 @@ pub(crate) fn get(store: &mut Store, call: &Call) -> Outcome {
 /// `GET /records/metadata`.
 pub(crate) fn metadata(_store: &mut Store, _call: &Call) -> Outcome {
     Ok(Reply::ok(Value::Object(record_schema::records_metadata().clone())))
+}
+
+/// `GET /records/{id}/attachments/{key}`: a PDF that names the contract.
+pub(crate) fn attachment(store: &mut Store, call: &Call) -> Outcome {
+    let record = store.record(call.segment(0)).ok_or_else(|| unknown(call.segment(0)))?;
+    let found = record.attachments.iter().find(|attachment| attachment.key == call.segment(1));
+    let Some(attachment) = found else { return Err(ApiError::not_found("key", "attachment does not exist")) };
+    let text = |property: &Value| property.get("value").map(Value::to_string).unwrap_or_default();
+    let lines = record.properties.iter().map(|(key, property)| format!("{key}: {}", text(property)));
+    let page = TextPage { title: record.name.clone(), paragraphs: lines.collect() };
+    let body = ReplyBody::Document(Box::new(DocumentSource::Pdf(page, 0)));
+    let headers = vec![("content-disposition", disposition(&attachment.filename))];
+    Ok(Reply { status: 200, body, headers, applied: false })
 }
 
 /// 404 for a record id.

@@ -39,7 +39,7 @@ pub(crate) struct Result<'a> {
 
 impl RequestLog {
     /// Adds a request and what became of it.
-    pub(crate) fn add(&mut self, request: &Incoming, payload: &Payload, time: String, result: Result<'_>) {
+    pub(crate) fn add(&mut self, request: &Incoming, payload: &Payload, time: &str, result: Result<'_>) {
         self.next = self.next.saturating_add(1);
         if self.entries.len() >= KEPT {
             self.entries.pop_front();

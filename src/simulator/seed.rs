@@ -58,7 +58,8 @@ pub(crate) fn fill(store: &mut Store, workflows: usize, records: usize) {
         store.entities.push(Entity { id, number, name: (*name).to_owned() });
     }
     // Imported records come first: launch forms refer to them.
-    seed_records::fill(store, records.saturating_sub(workflows / 3), today);
+    let early = records / 5 * 4;
+    seed_records::fill(store, 0..early, today);
     for at in 0..workflows {
         let age = i64::try_from(workflows.saturating_sub(at)).unwrap_or_default().saturating_mul(3);
         store.clock.pin(today - Duration::days(age) + Duration::hours(9));
@@ -68,6 +69,8 @@ pub(crate) fn fill(store: &mut Store, workflows: usize, records: usize) {
         large_exhibit(store, today);
     }
     store.clock.release();
+    let missing = records.saturating_sub(store.records.len());
+    seed_records::fill(store, early..early.saturating_add(missing), today);
     store.events.clear();
 }
 
@@ -177,7 +180,7 @@ pub(crate) fn sample(store: &Store, template: &Template, at: usize, today: Offse
     answers
 }
 
-fn pick<'a, T>(from: &'a [T], at: usize) -> Option<&'a T> {
+fn pick<T>(from: &[T], at: usize) -> Option<&T> {
     from.get(at % from.len().max(1))
 }
 
@@ -197,7 +200,7 @@ fn answer(store: &Store, id: &str, node: &Value, at: usize, today: OffsetDateTim
             None => json!(format!("{} for {company}", node.get("displayName").and_then(Value::as_str)?)),
         },
         "email" => json!(format!("contracts@{slug}.example")),
-        "boolean" => json!(at % 2 == 0),
+        "boolean" => json!(at.is_multiple_of(2)),
         "number" => json!(size.saturating_mul(7) % 90 + 5),
         "date" => json!(stamp(today + Duration::days(size.saturating_mul(11) % 120 - 60))),
         "monetaryAmount" => json!({ "currency": "USD", "amount": size.saturating_mul(9_700) % 240_000 + 4_500 }),

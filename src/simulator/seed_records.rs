@@ -1,5 +1,7 @@
 //! Records that no seeded workflow made: every record type, every stage of the lifecycle, families and amendments.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value, json};
 use time::{Date, Duration, OffsetDateTime};
 
@@ -9,10 +11,11 @@ use super::record_schema;
 use super::seed_names::{COMPANIES, PEOPLE, PLACES};
 use super::store::{Attachment, Record, Store};
 
-/// Adds `count` records; every tenth amends the one before, every seventh of the others is a child.
-pub(crate) fn fill(store: &mut Store, count: usize, today: OffsetDateTime) {
-    for at in 0..count {
-        let previous = at.checked_sub(1).and_then(|before| store.records.get(before)).map(|record| record.id.clone());
+/// Adds one record per number; every tenth amends the one before, every seventh of the others is a child.
+pub(crate) fn fill(store: &mut Store, numbers: Range<usize>, today: OffsetDateTime) {
+    for at in numbers {
+        let before = store.records.last().filter(|record| record.workflow_id().is_none());
+        let previous = before.map(|record| record.id.clone());
         let Some(mut record) = one(store, at, today) else { return };
         let id = record.id.clone();
         if at % 10 == 9 {
@@ -44,7 +47,7 @@ fn one(store: &mut Store, at: usize, today: OffsetDateTime) -> Option<Record> {
     let number = store.take_number();
     let name = format!("{label} with {company}");
     let days = i64::try_from(at % 200).unwrap_or_default();
-    let attachments = if at % 3 == 0 { Vec::new() } else { vec![signed_copy(&name)] };
+    let attachments = if at.is_multiple_of(3) { Vec::new() } else { vec![signed_copy(&name)] };
     let source = match at % 4 {
         0 => Some(json!({ "type": "single_import" })),
         1 => Some(json!({ "type": "import_project", "importId": store.random.hex(24) })),
@@ -84,12 +87,12 @@ fn properties(store: &Store, at: usize, company: &str, today: Date) -> Map<Strin
         add("contractValue", json!({ "currency": currency, "amount": size.saturating_mul(7_300) % 480_000 + 2_500 }));
     }
     add("governingLaw", json!(nth(&["Delaware", "New York", "Ireland"], at)));
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         add("counterpartyAddress", nth(PLACES, at).map(|place| place.json()).unwrap_or_default());
         add("counterpartySigner", json!(nth(PEOPLE, at)));
     }
     let index = COMPANIES.iter().position(|name| *name == company);
-    if let Some(entity) = index.and_then(|index| store.entities.get(index)).filter(|_| at % 3 == 0) {
+    if let Some(entity) = index.and_then(|index| store.entities.get(index)).filter(|_| at.is_multiple_of(3)) {
         let reference = json!({ "recordId": entity.id, "subTypeId": "entity", "readableId": entity.readable_id() });
         add("entity_reference", reference);
     }
@@ -125,7 +128,7 @@ fn lifecycle(at: usize, today: Date) -> Map<String, Value> {
     if let Some(ends) = ends {
         // Some tenants hold plain dates (ironclad-api.md §4), so every fourth record does.
         let date = day(ends);
-        add("expirationDate", json!(if at % 4 == 0 { date.to_string() } else { moment(date) }));
+        add("expirationDate", json!(if at.is_multiple_of(4) { date.to_string() } else { moment(date) }));
     }
     if renewal == "Auto-Renew" {
         add("standard_initialTermLength", json!("P1Y"));

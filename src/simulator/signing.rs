@@ -1,5 +1,7 @@
 //! Sign status and sending the packet out.
 
+use serde_json::json;
+
 use super::errors::ApiError;
 use super::exchange::{Call, Outcome, Reply};
 use super::store::{IdForm, Store};
@@ -10,11 +12,35 @@ use super::workflow_view;
 pub(crate) fn status(store: &mut Store, call: &Call) -> Outcome {
     let workflow = store.workflow(call.segment(0), IdForm::Either)?;
     if workflow.step != Step::Sign || workflow.status != Status::Active {
-        let step = workflow.step.name();
-        let message = format!("This workflow is not at the Sign step, and is currently at the {step} step");
-        return Err(ApiError::state(message));
+        return Err(not_at_sign(workflow.step));
     }
     Ok(Reply::ok(workflow_view::sign_status(workflow)))
+}
+
+/// `GET /workflows/{id}/signatures`.
+pub(crate) fn signatures(store: &mut Store, call: &Call) -> Outcome {
+    let workflow = store.workflow(call.segment(0), IdForm::Either)?;
+    if workflow.step != Step::Sign || workflow.status != Status::Active {
+        return Err(not_at_sign(workflow.step));
+    }
+    let signers = workflow.signers.iter().map(|signer| {
+        json!({
+            "name": signer.name,
+            "email": signer.email,
+            "roleName": signer.role_name,
+            "signatureStatus": { "status": signer.status.name() },
+        })
+    });
+    Ok(Reply::ok(json!({
+        "workflowId": workflow.id,
+        "title": workflow.title,
+        "signers": signers.collect::<Vec<_>>(),
+    })))
+}
+
+fn not_at_sign(step: Step) -> ApiError {
+    let step = step.name();
+    ApiError::state(format!("This workflow is not at the Sign step, and is currently at the {step} step"))
 }
 
 /// `POST /workflows/{id}/sign-status/send-signature-request`.

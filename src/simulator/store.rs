@@ -177,7 +177,8 @@ impl Store {
     }
 
     fn position(&self, id: &str, form: IdForm) -> Result<usize, ApiError> {
-        let by_number = |workflow: &Workflow| form == IdForm::Either && workflow.ironclad_id() == id;
+        let readable = form == IdForm::Either && id.starts_with("IC-");
+        let by_number = |workflow: &Workflow| readable && workflow.ironclad_id() == id;
         let found = self.workflows.iter().position(|workflow| workflow.id == id || by_number(workflow));
         found.ok_or_else(|| ApiError::not_found("workflowId", "workflow does not exist"))
     }

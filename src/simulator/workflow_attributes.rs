@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::answers;
+use super::approval_state::Approval;
 use super::errors::ApiError;
 use super::exchange::{Call, Outcome, Reply};
 use super::launch;
@@ -15,7 +16,7 @@ use super::launch_check::{self, LaunchFault};
 use super::store::{IdForm, Store};
 use super::templates::Template;
 use super::workflow_document::Content;
-use super::workflow_state::{Approval, Status, Step};
+use super::workflow_state::{Status, Step};
 use super::workflow_view;
 
 const SYSTEM: [&str; 9] = [
@@ -115,8 +116,12 @@ fn commit(store: &mut Store, id: &str, attributes: Map<String, Value>) -> Result
     workflow.signers = signers;
     workflow.attributes = attributes;
     workflow.updated = now;
-    let roles: Vec<String> = workflow.groups.iter().flatten().map(|approval| approval.role_id.clone()).collect();
-    workflow.close_requests("Approver Removed", now, |request| !roles.contains(&request.role));
+    let held: Vec<(String, String)> =
+        workflow.groups.iter().flatten().map(|one| (one.role_id.clone(), one.user_id.clone())).collect();
+    workflow.close_requests("Approver Removed", now, |request| held.iter().all(|(role, _)| *role != request.role));
+    workflow.close_requests("Approver Reassigned", now, |request| {
+        held.iter().any(|(role, user)| *role == request.role && *user != request.user_id)
+    });
     workflow.open_requests(now);
     for document in workflow.documents.iter_mut().filter(|document| matches!(document.content, Content::Draft)) {
         document.renew(&mut super::workflow_document::Fresh { random: &mut random, now });

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::documents_source::disposition;
 use super::errors::ApiError;
 use super::exchange::{Call, Outcome, Reply, ReplyBody};
 use super::store::{IdForm, Store};
-use super::workflow_document::Document;
 
 /// `GET /workflows/{id}/documents`: drafts make the packet, attachments stay out of it.
 pub(crate) fn list(store: &mut Store, call: &Call) -> Outcome {
@@ -29,16 +29,8 @@ pub(crate) fn download(store: &mut Store, call: &Call) -> Outcome {
     let reply = Reply {
         status: 200,
         body: ReplyBody::Document(Box::new(document.source(workflow))),
-        headers: vec![("content-disposition", disposition(document))],
+        headers: vec![("content-disposition", disposition(&document.filename))],
         applied: false,
     };
     Ok(reply)
-}
-
-/// An ASCII name for old clients and the exact one in RFC 5987 form.
-fn disposition(document: &Document) -> String {
-    let plain = |c: char| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' };
-    let ascii: String = document.filename.chars().map(plain).collect();
-    let exact = percent_encoding::utf8_percent_encode(&document.filename, percent_encoding::NON_ALPHANUMERIC);
-    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{exact}")
 }

@@ -66,6 +66,12 @@ pub(crate) fn schema(workflow: &Workflow) -> Map<String, Value> {
         let node = json!({ "type": "monetaryAmount", "displayName": name, "readOnly": true });
         nodes.insert(id.clone(), node);
     }
+    nodes.entry("draft").or_insert_with(|| {
+        let element = json!({ "type": "document", "displayName": "Draft", "readOnly": true });
+        json!({
+            "type": "array", "displayName": "Draft", "elementType": element, "visible": true, "readOnly": true,
+        })
+    });
     for (id, kind, name) in SYSTEM_NODES {
         let node = json!({ "type": kind, "displayName": name, "readOnly": true });
         nodes.entry(id).or_insert(node);
@@ -111,7 +117,7 @@ pub(crate) fn attributes(store: &Store, workflow: &Workflow, hydrate: bool) -> M
     for document in &workflow.documents {
         let shown = document.json(&workflow.id, &store.people);
         let node = workflow.template.schema.get(&document.attribute);
-        let many = node.is_some_and(|node| node.get("elementType").is_some());
+        let many = document.attribute == "draft" || node.is_some_and(|node| node.get("elementType").is_some());
         if let Some(Value::Array(list)) = values.get_mut(&document.attribute)
             && many
         {

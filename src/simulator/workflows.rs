@@ -23,6 +23,7 @@ pub(crate) fn list(store: &mut Store, call: &Call) -> Outcome {
     let since = since(&call.query)?;
     let template = call.query.get("template").filter(|id| !id.is_empty());
     let filter = filter(&call.query)?;
+    check_search(&call.query)?;
     let mut found: Vec<&Workflow> = Vec::new();
     for workflow in store.workflows.iter().rev() {
         let wanted = statuses.contains(&workflow.status.name())
@@ -80,6 +81,15 @@ pub(crate) fn since(query: &Query) -> Result<Option<time::OffsetDateTime>, ApiEr
 pub(crate) fn filter(query: &Query) -> Result<Option<Formula>, ApiError> {
     let Some(text) = query.get("filter").filter(|text| !text.is_empty()) else { return Ok(None) };
     Formula::parse(text).map(Some).map_err(|error| ApiError::invalid("filter", error.to_string()))
+}
+
+/// Refuses an over-long `search`.
+///
+/// # Errors
+/// 400 above 1000 characters (ironclad-api.md §4).
+pub(crate) fn check_search(query: &Query) -> Result<(), ApiError> {
+    let length = query.get("search").map_or(0, |text| text.chars().count());
+    if length <= 1000 { Ok(()) } else { Err(ApiError::invalid("search", "search is limited to 1000 characters")) }
 }
 
 /// `search`, newer than the vendor's document: words of the title or counterparty (ironclad-api.md §4).

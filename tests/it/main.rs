@@ -1,6 +1,14 @@
 //! Everything that needs more than pure code: a real MCP client against the server, the simulator behind it.
 
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tools;

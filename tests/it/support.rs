@@ -1,14 +1,14 @@
 //! A simulator, a server and a client, ready for a test.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ironclad_mcp::{
     audit::{AuditLog, Target},
     catalog::Catalog,
     cursor::CursorKey,
-    dispatch::Dispatch,
+    dispatch::{BodyUser, Dispatch},
     ironclad::{
-        self, Client,
+        self,
         auth::{Auth, Credentials},
         retry::Patience,
     },
@@ -18,73 +18,145 @@ use ironclad_mcp::{
     transport,
 };
 use rmcp::{
-    RoleClient, ServiceExt,
-    model::{CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation},
-    service::RunningService,
+    ClientHandler, ErrorData, RoleClient,
+    model::{
+        CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult,
+        ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation, ProtocolVersion,
+    },
+    service::{ClientLifecycleMode, ClientServiceExt, RequestContext, RunningService},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use time::macros::datetime;
+use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
 
 /// What a test may set.
-pub struct Setting {
-    pub policy: policy::Settings,
-    pub simulator: simulator::Settings,
-    pub max_result_bytes: usize,
-    pub max_document_bytes: u64,
-    pub max_retries: u32,
-    pub timeout: std::time::Duration,
+pub(crate) struct Setting {
+    pub(crate) policy: policy::Settings,
+    pub(crate) simulator: simulator::Settings,
+    pub(crate) max_result_bytes: usize,
+    pub(crate) max_document_bytes: u64,
+    pub(crate) max_retries: u32,
+    pub(crate) timeout: Duration,
+    /// Instead of the simulator's own.
+    pub(crate) client_secret: Option<String>,
+    /// A static token signs in instead of the client, and bodies name the acting user.
+    pub(crate) static_token: bool,
+    /// Instead of what the published tools need.
+    pub(crate) scopes: Option<Vec<String>>,
+    /// Instead of the stage's own file.
+    pub(crate) audit: Option<PathBuf>,
+    /// What the person behind the client says, if it can ask one.
+    pub(crate) person: Option<ElicitationAction>,
+    /// The client speaks 2026-07-28 instead of opening a session.
+    pub(crate) modern: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
         Self {
             policy: policy::Settings { enable_writes: true, ..policy::Settings::default() },
-            simulator: simulator::Settings { strict: true, ..simulator::Settings::default() },
+            simulator: simulator::Settings {
+                strict: true,
+                rate_limits: false,
+                clock: Some(datetime!(2026-09-01 09:00 UTC)),
+                ..simulator::Settings::default()
+            },
             max_result_bytes: 60_000,
             max_document_bytes: 10_000_000,
             max_retries: 0,
-            timeout: std::time::Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            client_secret: None,
+            static_token: false,
+            scopes: None,
+            audit: None,
+            person: None,
+            modern: false,
         }
     }
 }
 
+/// A client that answers questions as a test wants it.
+pub(crate) struct Desk {
+    person: Option<ElicitationAction>,
+}
+
+impl Desk {
+    async fn open(person: Option<ElicitationAction>, modern: bool, wire: DuplexStream) -> Client {
+        let lifecycle = if modern {
+            ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
+        } else {
+            ClientLifecycleMode::Initialize
+        };
+        Self { person }.serve_with_lifecycle(wire, lifecycle).await.unwrap()
+    }
+}
+
+impl ClientHandler for Desk {
+    fn get_info(&self) -> ClientConfig {
+        let mut capabilities = ClientCapabilities::default();
+        if self.person.is_some() {
+            let form = FormElicitationCapability::default();
+            capabilities.elicitation = Some(ElicitationCapability::default().with_form(form));
+        }
+        ClientConfig::new(capabilities, Implementation::new("tests", "1"))
+    }
+
+    async fn create_elicitation(
+        &self,
+        _request: ElicitRequestParams,
+        _context: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let action = self.person.clone().unwrap_or(ElicitationAction::Cancel);
+        Ok(ElicitResult::new(action).with_content(json!({})))
+    }
+}
+
+pub(crate) type Client = RunningService<RoleClient, Desk>;
+
 /// A client in a session with a server, and the simulator behind both.
-pub struct Stage {
-    pub client: RunningService<RoleClient, ClientConfig>,
-    pub simulator: Simulator,
-    pub folder: TempDir,
-    pub http: reqwest::Client,
+pub(crate) struct Stage {
+    pub(crate) client: Client,
+    pub(crate) simulator: Simulator,
+    pub(crate) http: reqwest::Client,
+    audit: PathBuf,
+    _folder: TempDir,
 }
 
 impl Stage {
-    /// Everything granted, simulator in strict mode.
-    pub async fn open() -> Self {
+    /// Everything granted, simulator in strict mode, its clock at a fixed time.
+    pub(crate) async fn open() -> Self {
         Self::with(Setting::default()).await
     }
 
-    pub async fn with(setting: Setting) -> Self {
-        let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), setting.simulator.clone()).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = Arc::new(Catalog::load(None, "").unwrap());
-        let dispatch = dispatch(&setting, &simulator, &catalog, &folder);
-        let server = Server::new(Arc::new(dispatch), catalog, "stdio");
-        let (near, far) = tokio::io::duplex(1 << 20);
-        let (read, write) = tokio::io::split(far);
-        tokio::spawn(transport::serve_lines(server, read, write, CancellationToken::new()));
-        let info = ClientConfig::new(ClientCapabilities::default(), Implementation::new("tests", "1"));
-        let client = info.serve(near).await.unwrap();
-        Self { client, simulator, folder, http: reqwest::Client::new() }
+    pub(crate) async fn with(setting: Setting) -> Self {
+        let (person, modern) = (setting.person.clone(), setting.modern);
+        let Backstage { wire, simulator, audit, _folder } = Backstage::with(setting).await;
+        let client = Desk::open(person, modern, wire).await;
+        let http = reqwest::Client::new();
+        Self { client, simulator, http, audit, _folder }
     }
 
-    pub async fn call(&self, tool: &str, arguments: Value) -> CallToolResult {
-        let arguments = arguments.as_object().cloned().unwrap();
-        let call = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        self.client.call_tool(call).await.unwrap()
+    /// A client of another server over the same simulator and audit log.
+    pub(crate) async fn another(&self, setting: Setting) -> Client {
+        let wire = serve(&setting, &self.simulator, self.audit.clone());
+        Desk::open(setting.person, setting.modern, wire).await
+    }
+
+    /// The default stage with some faults in force.
+    pub(crate) async fn with_faults(faults: &str) -> Self {
+        let mut setting = Setting::default();
+        setting.simulator.faults = Some(faults.to_owned());
+        Self::with(setting).await
+    }
+
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> CallToolResult {
+        self.client.call_tool(call_of(tool, &arguments)).await.unwrap()
     }
 
     /// The structured content of a call that succeeds.
-    pub async fn ok(&self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn ok(&self, tool: &str, arguments: Value) -> Value {
         let result = self.call(tool, arguments).await;
         let structured = result.structured_content.unwrap();
         assert_ne!(result.is_error, Some(true), "{tool}: {structured}");
@@ -92,65 +164,160 @@ impl Stage {
     }
 
     /// The error object of a call that fails.
-    pub async fn fails(&self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn fails(&self, tool: &str, arguments: Value) -> Value {
         let result = self.call(tool, arguments).await;
         let structured = result.structured_content.unwrap();
         assert_eq!(result.is_error, Some(true), "{tool}: {structured}");
+        assert_eq!(result.content.len(), 1);
+        let text: Value = serde_json::from_str(&result.content[0].as_text().unwrap().text).unwrap();
+        assert_eq!(text, structured);
         structured["error"].clone()
     }
 
-    /// The requests that reached the simulator, sign-in left out.
-    pub async fn requests(&self) -> Vec<Value> {
+    /// What the simulator's log holds, sign-in left out.
+    pub(crate) async fn requests(&self) -> Vec<Value> {
+        let sign_in = |request: &Value| request["path"].as_str().unwrap().starts_with("/oauth/");
+        self.all_requests().await.into_iter().filter(|request| !sign_in(request)).collect()
+    }
+
+    /// What the simulator's log holds.
+    pub(crate) async fn all_requests(&self) -> Vec<Value> {
         let url = format!("{}/__simulator/requests", self.simulator.base_url());
         let log: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
-        let requests = log.as_array().or_else(|| log["requests"].as_array()).cloned().unwrap();
-        requests.into_iter().filter(|request| !request["path"].as_str().unwrap().starts_with("/oauth/")).collect()
+        log["list"].as_array().unwrap().clone()
+    }
+
+    /// How often a sign-in was asked for.
+    pub(crate) async fn sign_ins(&self) -> usize {
+        self.all_requests().await.iter().filter(|request| request["path"] == "/oauth/token").count()
+    }
+
+    /// Empties the simulator's log.
+    pub(crate) async fn forget_requests(&self) {
+        let url = format!("{}/__simulator/requests", self.simulator.base_url());
+        self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Other faults from now on.
+    pub(crate) async fn set_faults(&self, faults: &str) {
+        self.control("faults", faults.to_owned()).await;
+    }
+
+    /// Posts to one of the simulator's control endpoints.
+    pub(crate) async fn control(&self, path: &str, body: String) -> Value {
+        let url = format!("{}/__simulator/{path}", self.simulator.base_url());
+        let request = self.http.post(url).header("content-type", "application/json").body(body);
+        let text = request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// A launched NDA.
+    pub(crate) async fn launched(&self) -> Value {
+        self.ok("launch_workflow", nda()).await
     }
 
     /// The lines of the audit log.
-    pub fn audit(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        self.audit_text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn audit_text(&self) -> String {
+        std::fs::read_to_string(&self.audit).unwrap_or_default()
+    }
+
+    /// The lines of the audit log once one of them satisfies `wanted`; a call that the client gave up is recorded late.
+    pub(crate) async fn audit_with(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let polling = async {
+            loop {
+                let lines = self.audit();
+                if lines.iter().any(&wanted) {
+                    return lines;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), polling).await.unwrap()
     }
 }
 
-fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, folder: &TempDir) -> Dispatch {
+/// A server on the far end of a wire, with the simulator behind it.
+pub(crate) struct Backstage {
+    pub(crate) wire: DuplexStream,
+    pub(crate) simulator: Simulator,
+    audit: PathBuf,
+    _folder: TempDir,
+}
+
+impl Backstage {
+    pub(crate) async fn with(setting: Setting) -> Self {
+        let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), setting.simulator.clone()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let audit = setting.audit.clone().unwrap_or_else(|| folder.path().join("audit.jsonl"));
+        let wire = serve(&setting, &simulator, audit.clone());
+        Self { wire, simulator, audit, _folder: folder }
+    }
+}
+
+/// Starts a server; what comes back is the client's end of the wire.
+fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStream {
+    let catalog = Arc::new(Catalog::load(None, "").unwrap());
+    let dispatch = dispatch(setting, simulator, &catalog, audit);
+    let server = Server::new(Arc::new(dispatch), catalog, "stdio");
+    let (wire, far) = tokio::io::duplex(1 << 20);
+    let (read, write) = tokio::io::split(far);
+    tokio::spawn(transport::serve_lines(server, read, write, CancellationToken::new()));
+    wire
+}
+
+fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: PathBuf) -> Dispatch {
     let credentials = simulator.credentials();
     let base_url = simulator.base_url();
-    let scopes = catalog.scopes(&setting.policy);
-    let auth = Auth::new(
-        Some(Credentials::Client {
-            id: credentials.client_id.clone(),
-            secret: credentials.client_secret.into(),
-            scopes,
-        }),
-        &base_url,
-    );
+    let scopes = setting.scopes.clone().unwrap_or_else(|| catalog.scopes(&setting.policy));
+    let secret = setting.client_secret.clone().unwrap_or(credentials.client_secret);
+    let id = credentials.client_id.clone();
+    let sign_in = if setting.static_token {
+        Credentials::Token(credentials.access_token.into())
+    } else {
+        Credentials::Client { id, secret: secret.into(), scopes }
+    };
+    let auth = Auth::new(Some(sign_in), &base_url);
     let settings = ironclad::Settings {
         origin: base_url.parse().unwrap(),
         as_user_email: Some(credentials.as_user_email.clone()),
         as_user_id: None,
         timeout: setting.timeout,
         connect_timeout: setting.timeout,
-        patience: Patience { max_retries: setting.max_retries, longest_wait: std::time::Duration::from_secs(1) },
+        patience: Patience { max_retries: setting.max_retries, longest_wait: Duration::from_secs(1) },
     };
     Dispatch {
         policy: setting.policy.clone(),
-        client: Client::new(settings, auth).unwrap(),
-        audit: Arc::new(AuditLog::new(Target::File(folder.path().join("audit.jsonl")))),
+        client: ironclad::Client::new(settings, auth).unwrap(),
+        audit: Arc::new(AuditLog::new(Target::File(audit))),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
-        body_user: None,
+        body_user: setting.static_token.then(|| BodyUser::Email(credentials.as_user_email.clone())),
         as_user: Some(credentials.as_user_email),
         max_result_bytes: setting.max_result_bytes,
         max_document_bytes: setting.max_document_bytes,
     }
 }
 
-pub fn nda() -> Value {
+pub(crate) fn call_of(tool: &str, arguments: &Value) -> CallToolRequestParams {
+    CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.as_object().cloned().unwrap())
+}
+
+/// The simulator's "Mutual NDA" template.
+pub(crate) const NDA: &str = "5f0375c4cdc1927c5c4ed001";
+
+pub(crate) fn nda() -> Value {
     json!({
-        "template_id": "5f0375c4cdc1927c5c4ed001",
+        "template_id": NDA,
         "attributes": {"counterpartyName": "Acme LLC", "effectiveDate": "2026-12-01", "paperSource": "Our paper",
             "counterpartySigner": "Ada Byron", "counterpartySignerEmail": "ada@acme.example"}
     })
+}
+
+/// The text of a JSON value that must be a string.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }

@@ -107,3 +107,23 @@ async fn a_stopped_simulator_frees_its_port() {
     assert!(matches!(Simulator::start(address, quiet()).await, Err(super::super::SimulatorError::Listen(..))));
     again.stop().await;
 }
+
+#[tokio::test]
+async fn revoked_tokens_say_so_and_cannot_be_refreshed() {
+    let bench = Bench::new().await;
+    bench.post("/__simulator/tokens/revoke", json!({})).await.ok();
+    assert_eq!(bench.get("/workflows").await.refused(401, "UNAUTHORIZED")["message"], "token has been revoked");
+}
+
+#[tokio::test]
+async fn every_listed_control_endpoint_exists() {
+    let bench = Bench::new().await;
+    let index = bench.get("/__simulator/").await.ok();
+    for row in index["control"].as_array().expect("rows") {
+        let path = row["path"].as_str().expect("path").replace("{id}", "x");
+        let method: Method = row["method"].as_str().expect("method").parse().expect("method");
+        let answer = bench.send(method, &path, json!({})).await;
+        let message = answer.body["message"].as_str().unwrap_or_default();
+        assert!(!message.starts_with("no such control endpoint"), "{path}");
+    }
+}

@@ -149,3 +149,46 @@ async fn two_simulators_with_one_seed_answer_the_same() {
     let ids = |page: Value| page["list"][0]["id"].clone();
     assert_ne!(ids(one.get("/records").await.ok()), ids(other.get("/records").await.ok()));
 }
+
+#[tokio::test]
+async fn no_body_makes_any_operation_fall_over() {
+    let bench = Bench::new().await;
+    let junk = [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!({ "template": 1, "attributes": [], "creator": "x", "comment": 7, "updates": [null, 1, {}] }),
+        json!({ "template": NDA, "attributes": { "counterpartyName": { "a": [[[]]] }, "draft": [{ "file": 1 }] } }),
+        json!({ "updates": [{ "path": "effectiveDate", "value": "9999-12-31T23:59:59-23:59" }], "status": [], "user": 1 }),
+        json!({ "type": "terminate", "properties": { "standard_terminatedDate": { "type": "date", "value": 1e300 } } }),
+        json!({ "type": "imported", "name": "x", "properties": { "agreementDate": { "type": "date", "value": "0000-01-01" } } }),
+        json!({ "links": [{}], "parent": 1, "children": {}, "setParent": { "recordId": "IC-1" }, "events": [1], "targetURL": "::" }),
+        json!({ "propertiesToAmend": 1, "addProperties": 1, "removeProperties": [1], "removeParent": "x" }),
+    ];
+    let workflow = bench.launch_nda("Junk Co").await;
+    for operation in crate::simulator::operations::OPERATIONS {
+        let id = if operation.path.contains("records") { "IC-1" } else { workflow["id"].as_str().expect("id") };
+        let path = operation.path.replace("{id}", id).replace("{roleId}", "owner").replace("{key}", "x");
+        let path = path.replace("{asyncJobId}", "x");
+        let path = path.strip_prefix("/public/api/v1").unwrap_or(&path);
+        let method: Method = operation.method.parse().expect("method");
+        for body in &junk {
+            let answer = bench.send(method.clone(), path, body.clone()).await;
+            assert!(answer.status.as_u16() < 500, "{} {body}: {}", operation.name, answer.status);
+        }
+    }
+    for query in ["page=-1", "pageSize=x", "filter=[[[[", "sortField=", "startIndex=-1", "count=99999999999999999999"] {
+        for path in ["/workflows", "/records", "/scim/v2/Users", "/webhooks"] {
+            assert!(bench.get(&format!("{path}?{query}")).await.status.as_u16() < 500);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_consenting_user_acts_whatever_the_headers_say() {
+    let mut bench = Bench::new().await;
+    let grant = super::oauth::user_token(&bench, "").await;
+    bench.token = grant["access_token"].as_str().expect("token").to_owned();
+    bench.user = Some("nobody@simulator.example".into());
+    assert_eq!(bench.get("/oauth/userinfo").await.ok()["email"], MAYA);
+}

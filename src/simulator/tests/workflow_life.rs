@@ -174,3 +174,93 @@ async fn attribute_changes_are_validated_as_a_whole() {
     assert_eq!(changed["attributes"]["draft"][0]["versionNumber"], 2);
     assert_eq!(changed["attributes"]["draft"][0]["key"], workflow["attributes"]["draft"][0]["key"]);
 }
+
+#[tokio::test]
+async fn a_running_workflow_overwrites_what_was_written_to_its_record() {
+    let bench = Bench::new().await;
+    let workflow = bench.launch_nda("Owner Co").await;
+    let advance = format!("/__simulator{}", path(&workflow, "/advance"));
+    bench.post(&advance, json!({})).await.ok();
+    assert_eq!(bench.post(&advance, json!({})).await.ok()["step"], "Archive");
+    let record = format!("/records/{}", workflow["ironcladId"].as_str().expect("id"));
+    bench.patch(&record, json!({ "name": "Renamed in vain" })).await.ok();
+    bench.post(&advance, json!({})).await.ok();
+    assert_eq!(bench.get(&record).await.ok()["name"], workflow["title"]);
+    bench.patch(&record, json!({ "name": "Renamed for good" })).await.ok();
+    assert_eq!(bench.get(&record).await.ok()["name"], "Renamed for good");
+    let file = format!("{record}/attachments/signedCopy");
+    let bytes = bench.request(Method::GET, &file).send().await.expect("answer").bytes().await.expect("bytes");
+    assert!(bytes.starts_with(b"%PDF-"));
+}
+
+#[tokio::test]
+async fn a_workflow_without_signers_goes_straight_to_archive() {
+    let mut bench = Bench::new().await;
+    let attributes = json!({
+        "counterpartyName": "Vendor GmbH",
+        "recordType": "Order Form",
+        "vendorAddress": { "lines": ["Kaiweg 2"], "locality": "Bremen", "country": "Germany" },
+        "vendorContactEmail": "v@vendor.example",
+        "vendorEntity": "ENTITY-1",
+        "serviceRegions": ["Europe"],
+    });
+    let body = json!({ "template": "5f2c8e91cdc1927c5c4ed004", "attributes": attributes });
+    let workflow = bench.post("/workflows?useDefaultValues=true", body).await.ok();
+    assert_eq!(workflow["attributes"]["draft"][0]["versionNumber"], 1);
+    assert_eq!(workflow["schema"]["draft"]["type"], "array");
+    let hydrated = bench.get(&path(&workflow, "?hydrateEntities=true")).await.ok();
+    assert!(hydrated["attributes"]["vendorEntity"]["name"].is_string());
+    bench.user = Some("rosalind.achebe@simulator.example".into());
+    bench.approve(&workflow).await.ok();
+    let archived = bench.get(&path(&workflow, "")).await.ok();
+    assert_eq!((&archived["step"], &archived["signatures"]["state"]), (&json!("Archive"), &json!("not_applicable")));
+    let record = bench.get(&format!("/records/{}", archived["recordIds"][0].as_str().expect("id"))).await.ok();
+    assert_eq!(record["type"], "orderForm");
+    assert_eq!(record["properties"]["entity_reference"]["value"]["readableId"], "ENTITY-1");
+}
+
+#[tokio::test]
+async fn a_related_record_must_exist_and_is_linked_when_filed() {
+    let bench = Bench::new().await;
+    let parent = bench.post("/records", json!({ "type": "imported", "name": "MSA", "properties": {} })).await.ok();
+    let mut attributes = json!({
+        "counterpartyName": "Child SA",
+        "parentAgreement": "IC-99999",
+        "projectName": "Rollout",
+        "startDate": "2026-10-01T00:00:00+02:00",
+        "feeModel": "Fixed fee",
+        "projectLead": "lead@child.example",
+        "deliverables": [{ "deliverableName": "Plan", "quantity": 1, "fee": { "currency": "EUR", "amount": "12.5" } }],
+        "roled278fc9d6d5dfb123db9ce0eab686b6c": "Camille Roux",
+        "role4174200658e2225d4f9d3eb7c6ff0172": "camille@child.example",
+    });
+    let body = |attributes: &Value| json!({ "template": "5f1b20d7cdc1927c5c4ed003", "attributes": attributes });
+    let error = bench.post("/workflows", body(&attributes)).await.refused(400, "INVALID_PARAM");
+    assert_eq!(error["metadata"]["keyPath"], "parentAgreement");
+    attributes["parentAgreement"] = parent["ironcladId"].clone();
+    let workflow = bench.post("/workflows", body(&attributes)).await.ok();
+    assert_eq!(workflow["attributes"]["parentAgreement"]["recordId"], parent["id"]);
+    assert_eq!(workflow["attributes"]["deliverables"][0]["fee"]["amount"], 12.5);
+    assert_eq!(workflow["attributes"]["staffing"], json!([{}]), "an untouched table reads back like this");
+    let advance = format!("/__simulator{}", path(&workflow, "/advance"));
+    for _ in 0..3 {
+        bench.post(&advance, json!({})).await.ok();
+    }
+    let child = bench.get(&format!("/records/{}", workflow["ironcladId"].as_str().expect("id"))).await.ok();
+    assert_eq!(child["parentId"], parent["id"]);
+    let shown = bench.get(&format!("/records/{}", parent["id"].as_str().expect("id"))).await.ok();
+    assert_eq!(shown["childIds"], json!([child["id"]]), "filed twice, listed once");
+}
+
+#[tokio::test]
+async fn an_unreachable_document_url_is_reported_as_unavailable() {
+    let bench = Bench::new().await;
+    let mut attributes = nda("Url Co");
+    attributes["paperSource"] = json!("Counterparty paper");
+    attributes["draft"] = json!([{ "url": "https://files.invalid/draft.docx" }]);
+    let body = |attributes: &Value| json!({ "template": NDA, "attributes": attributes });
+    bench.post("/workflows", body(&attributes)).await.refused(400, "CONTENT_UNAVAILABLE");
+    attributes["draft"] = json!([{ "url": "https://files.example/draft.docx" }]);
+    let workflow = bench.post("/workflows", body(&attributes)).await.ok();
+    assert_eq!(workflow["attributes"]["draft"][0]["filename"], "draft.docx");
+}

@@ -1,0 +1,204 @@
+//! Puts the parts of the program together as it is configured.
+//!
+//! Nothing here goes out or waits: the HTTP stack, the token and the audit log are opened by the first call that needs
+//! them, so that a client sees the tools within milliseconds.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    audit::AuditLog,
+    catalog::Catalog,
+    config::{Config, ConfigError, OauthClient, Secrets},
+    cursor::CursorKey,
+    dispatch::{BodyUser, Dispatch},
+    ironclad::{
+        self, Client,
+        auth::{Auth, Credentials},
+    },
+    simulator::{self, Simulator, SimulatorError},
+};
+
+/// The parts that every face of the program needs.
+pub struct Assembly {
+    /// The path of a call.
+    pub dispatch: Arc<Dispatch>,
+    /// The tools.
+    pub catalog: Arc<Catalog>,
+}
+
+/// The tools that there are, with the settings that name tools checked against them.
+///
+/// # Errors
+/// Faulty manifests, unknown names, or nothing left to publish.
+pub fn catalog(config: &Config) -> Result<Catalog, ConfigError> {
+    let catalog = Catalog::load(config.tools.manifests.as_deref(), &config.tools.prefix)?;
+    catalog.check(&config.policy)?;
+    Ok(catalog)
+}
+
+/// Puts the parts together.
+///
+/// # Errors
+/// What [`catalog`] finds, client credentials without an acting user, or no place for the audit log.
+pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
+    let catalog = catalog(&config)?;
+    let Config { policy, ironclad, secrets, scopes, audit, .. } = config;
+    let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
+    let origin = ironclad.origin.to_string();
+    let scopes = if scopes.is_empty() { catalog.scopes(&policy) } else { scopes };
+    let credentials = credentials(&secrets, scopes);
+    if matches!(credentials, Some(Credentials::Client { .. })) && acting_user(&ironclad).is_none() {
+        return Err(ConfigError::NoActingUser);
+    }
+    let is_static = matches!(credentials, Some(Credentials::Token(_)));
+    let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
+    let cursor_key = CursorKey::for_account(&origin, client_id);
+    let state_key = state_key(&origin, &secrets);
+    let as_user = acting_user(&ironclad);
+    let auth = Auth::new(credentials, &origin);
+    let client = Client::new(ironclad, auth)
+        .map_err(|_| ConfigError::invalid("as_user_email", "the acting user cannot stand in a header"))?;
+    let dispatch = Dispatch {
+        policy,
+        client,
+        audit: Arc::new(AuditLog::new(audit)),
+        cursor_key,
+        state_key,
+        body_user: as_user.clone().filter(|_| is_static),
+        as_user: as_user.map(|user| match user {
+            BodyUser::Email(user) | BodyUser::Id(user) => user,
+        }),
+        max_result_bytes: config.max_result_bytes,
+        max_document_bytes: config.max_document_bytes,
+    };
+    Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog) })
+}
+
+fn credentials(secrets: &Secrets, scopes: Vec<String>) -> Option<Credentials> {
+    if let Some(token) = &secrets.access_token {
+        return Some(Credentials::Token(token.clone()));
+    }
+    let OauthClient { id, secret } = secrets.client.clone()?;
+    Some(Credentials::Client { id: id.expose_secret().to_owned(), secret, scopes })
+}
+
+fn acting_user(settings: &ironclad::Settings) -> Option<BodyUser> {
+    let by_id = || settings.as_user_id.clone().map(BodyUser::Id);
+    settings.as_user_email.clone().map(BodyUser::Email).or_else(by_id)
+}
+
+/// The key that seals a question while its answer is with the client.
+///
+/// It follows from the credentials, so that any instance can take the answer. A client that could work it out could
+/// answer for the person, so nothing public will do.
+fn state_key(origin: &str, secrets: &Secrets) -> [u8; 32] {
+    let token = secrets.access_token.as_ref();
+    let secret = token.or(secrets.client.as_ref().map(|client| &client.secret)).map(ExposeSecret::expose_secret);
+    let mut digest = Sha256::new();
+    for part in ["ironclad-mcp request state 1", origin, secret.unwrap_or_default()] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    if secret.is_none() {
+        for word in 0..4u8 {
+            digest.update(RandomState::new().hash_one(word).to_be_bytes());
+        }
+    }
+    digest.finalize().into()
+}
+
+/// Starts a simulator inside the process, and points the configuration at it; an acting user that was set stays.
+///
+/// # Errors
+/// No loopback port can be had.
+pub async fn simulate(config: &mut Config) -> Result<Simulator, SimulatorError> {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let simulator = Simulator::start(listen, simulator::Settings::default()).await?;
+    let credentials = simulator.credentials();
+    if let Ok(origin) = simulator.base_url().parse() {
+        config.ironclad.origin = origin;
+    }
+    if acting_user(&config.ironclad).is_none() {
+        config.ironclad.as_user_email = Some(credentials.as_user_email);
+    }
+    let (id, secret) = (SecretString::from(credentials.client_id), SecretString::from(credentials.client_secret));
+    config.secrets = Secrets { access_token: None, client: Some(OauthClient { id, secret }) };
+    config.scopes.clear();
+    Ok(simulator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{audit, config::Options};
+
+    fn config() -> Config {
+        // The simulator's switch keeps credentials of the machine that runs the tests out.
+        let options = Options {
+            simulator: Some(true),
+            audit_log: Some("-".into()),
+            region: Some("na1".into()),
+            ..Options::default()
+        };
+        crate::config::load(options).unwrap()
+    }
+
+    fn with_client(mut config: Config) -> Config {
+        let client = OauthClient { id: "id".into(), secret: "secret".into() };
+        config.secrets = Secrets { access_token: None, client: Some(client) };
+        config
+    }
+
+    #[test]
+    fn client_credentials_want_an_acting_user() {
+        let refused = assemble(with_client(config())).err().unwrap();
+        assert!(refused.to_string().contains("--as-user-email"), "{refused}");
+        let mut named = with_client(config());
+        named.ironclad.as_user_email = Some("maria@example.com".into());
+        let dispatch = assemble(named).unwrap().dispatch;
+        assert_eq!(dispatch.as_user.as_deref(), Some("maria@example.com"));
+        assert_eq!(dispatch.body_user, None);
+    }
+
+    #[test]
+    fn a_static_token_names_the_acting_user_in_bodies() {
+        let mut config = with_client(config());
+        config.secrets.access_token = Some("token".into());
+        config.ironclad.as_user_id = Some("abc".into());
+        let dispatch = assemble(config).unwrap().dispatch;
+        assert_eq!(dispatch.body_user, Some(BodyUser::Id("abc".into())));
+    }
+
+    #[test]
+    fn no_credentials_are_no_reason_not_to_start() {
+        assert!(assemble(config()).is_ok());
+        let nowhere = Config { audit: None, ..config() };
+        assert!(matches!(assemble(nowhere), Err(ConfigError::NoStateDirectory)));
+        let stderr = assemble(Config { audit: Some(audit::Target::Stderr), ..config() });
+        assert!(stderr.is_ok());
+    }
+
+    #[test]
+    fn the_state_key_follows_from_the_secret_and_is_random_without_one() {
+        let secrets = with_client(config()).secrets;
+        assert_eq!(state_key("https://a.example", &secrets), state_key("https://a.example", &secrets));
+        assert_ne!(state_key("https://a.example", &secrets), state_key("https://b.example", &secrets));
+        let none = Secrets::default();
+        assert_ne!(state_key("https://a.example", &none), state_key("https://a.example", &none));
+    }
+
+    #[test]
+    fn a_setting_that_names_no_tool_is_refused() {
+        let mut config = config();
+        config.policy.tools = vec!["list_unicorns".into()];
+        let refused = assemble(config).err().unwrap().to_string();
+        assert!(refused.contains("--tools") && refused.contains("list_unicorns"), "{refused}");
+    }
+}

@@ -1,0 +1,114 @@
+//! `ironclad-mcp call`: one tool call from a shell.
+//!
+//! It walks the same path as a client's call, the audit log included. Its result is printed indented on a pipe too: the
+//! sizes are small, and every JSON reader takes it.
+
+use std::{path::Path, process::ExitCode};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value};
+
+use super::{
+    CommandError, Ended, FAILED,
+    console::{complain, say},
+};
+use crate::{
+    answer::{Answer, Resource},
+    assembly::{self, Assembly},
+    catalog::Catalog,
+    cli::CallArgs,
+    config::Config,
+    dispatch::{Caller, Reached},
+    manifest, policy,
+};
+
+/// The agent's name in the audit log.
+pub(super) const AGENT: &str = "cli";
+
+/// Calls the tool, and prints its result or its error.
+pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
+    let arguments = arguments(&args.args)?;
+    let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
+    let Assembly { dispatch, catalog } = assembly::assemble(config)?;
+    let Some(tool) = catalog.get(&args.tool) else {
+        return Err(CommandError::Usage(unknown(&args.tool, &catalog, &dispatch.policy)));
+    };
+    if args.out.is_some() && !matches!(tool.entry.answer, manifest::Answer::Document {}) {
+        return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
+    }
+    let caller = Caller { agent: AGENT.to_owned(), person: None };
+    let reached = dispatch.call(tool, arguments, caller).await;
+    drop(simulator);
+    match reached {
+        Ok(Reached::Answer(answer)) => {
+            say(&pretty(&answer.structured))?;
+            keep_document(&answer, args.out.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Reached::Question) => Err(CommandError::Failed("the call waits for a person's answer".into())),
+        Err(error) => {
+            say(&pretty(&error.to_json()))?;
+            Ok(ExitCode::from(FAILED))
+        }
+    }
+}
+
+fn arguments(text: &str) -> Result<Map<String, Value>, CommandError> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(arguments)) => Ok(arguments),
+        Ok(_) => Err(CommandError::Usage("--args: give one JSON object, such as '{\"limit\": 5}'".into())),
+        Err(error) => Err(CommandError::Usage(format!(
+            "--args is no JSON ({error}); give one JSON object, such as '{{\"limit\": 5}}'"
+        ))),
+    }
+}
+
+fn unknown(name: &str, catalog: &Catalog, policy: &policy::Settings) -> String {
+    let published = catalog.published(policy).map(|tool| tool.name.as_str());
+    let nearest = published.min_by_key(|known| strsim::damerau_levenshtein(known, name));
+    let nearest = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+    format!("there is no tool {name}{nearest} `ironclad-mcp tools` prints them all")
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
+}
+
+fn keep_document(answer: &Answer, out: Option<&Path>) -> Result<(), CommandError> {
+    match (&answer.resource, out) {
+        (None, _) => Ok(()),
+        (Some(_), None) => {
+            complain("the document itself is not printed; --out FILE saves it");
+            Ok(())
+        }
+        (Some(Resource::Link { .. }), Some(_)) => Err(CommandError::Failed(
+            "the document was not kept: it is larger than --max-document-bytes (IRONCLAD_MAX_DOCUMENT_BYTES); raise it"
+                .into(),
+        )),
+        (Some(Resource::Blob { base64, .. }), Some(path)) => {
+            let bytes = STANDARD.decode(base64).map_err(|error| CommandError::Failed(error.to_string()))?;
+            std::fs::write(path, bytes).map_err(CommandError::io(format!("{} cannot be written", path.display())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_one_object() {
+        assert_eq!(arguments("{}").unwrap().len(), 0);
+        assert_eq!(arguments(r#"{"limit": 5}"#).unwrap().get("limit"), Some(&5.into()));
+        for wrong in ["[]", "5", "limit=5", "", "{} {}"] {
+            assert!(matches!(arguments(wrong), Err(CommandError::Usage(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_tool_is_answered_with_the_nearest() {
+        let catalog = Catalog::load(None, "").unwrap();
+        let told = unknown("get_workflw", &catalog, &policy::Settings::default());
+        assert!(told.contains("did you mean get_workflow?"), "{told}");
+    }
+}

@@ -1,0 +1,34 @@
+//! `ironclad-mcp stdio`: one MCP client on stdin and stdout.
+
+use std::process::ExitCode;
+
+use super::{Ended, stop};
+use crate::{
+    assembly::{self, Assembly},
+    config::Config,
+    server::Server,
+    transport,
+};
+
+/// Serves until the client hangs up or the process is told to stop.
+pub(super) async fn run(mut config: Config) -> Ended {
+    let stop = stop::on_signal();
+    let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
+    warn_without_credentials(&config);
+    let Assembly { dispatch, catalog } = assembly::assemble(config)?;
+    let served = transport::serve_stdio(Server::new(dispatch, catalog, "stdio"), stop).await;
+    // Held until here: a simulator that is dropped stops.
+    drop(simulator);
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A server without credentials still shows its tools, and each call says what is missing.
+pub(super) fn warn_without_credentials(config: &Config) {
+    if config.secrets.access_token.is_none() && config.secrets.client.is_none() {
+        tracing::warn!(
+            "no credentials are set, so every call will be answered with unauthorized: set IRONCLAD_CLIENT_ID and \
+             IRONCLAD_CLIENT_SECRET, or IRONCLAD_ACCESS_TOKEN"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! Every setting as it may be given: on the command line, in the environment, in a file.
+//!
+//! One struct serves all three, so a setting cannot exist in one place and be missing in another. Nothing is checked
+//! here beyond its type; `config.rs` does that once, wherever a value came from.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use serde::Deserialize;
+
+use super::values::{Grant, grants, one_or_many, switch, switch_from_toml};
+
+/// Every setting, unset unless somebody set it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// TOML file with settings; keys are the flags' names with underscores
+    #[arg(long, global = true, value_name = "FILE", env = "IRONCLAD_MCP_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Ironclad's region: na1, eu1 or demo [default: na1]
+    #[arg(long, global = true, env = "IRONCLAD_REGION", help_heading = "Ironclad")]
+    pub region: Option<String>,
+    /// Ironclad's origin, such as https://eu1.ironcladapp.com; wins over --region [default: from the region]
+    #[arg(long, global = true, value_name = "URL", env = "IRONCLAD_BASE_URL", help_heading = "Ironclad")]
+    pub base_url: Option<String>,
+    /// E-mail address of the acting user; this or the id is required with client credentials
+    #[arg(long, global = true, value_name = "EMAIL", env = "IRONCLAD_AS_USER_EMAIL", help_heading = "Ironclad")]
+    pub as_user_email: Option<String>,
+    /// Id of the acting user
+    #[arg(long, global = true, value_name = "ID", env = "IRONCLAD_AS_USER_ID", help_heading = "Ironclad")]
+    pub as_user_id: Option<String>,
+    /// OAuth scopes to ask for, separated by spaces or commas [default: what the published tools need]
+    #[arg(long, global = true, value_name = "LIST", env = "IRONCLAD_SCOPES", help_heading = "Ironclad")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub scopes: Option<Vec<String>>,
+    /// Run against the built-in simulator: no account, no credentials (stdio, http, call, check)
+    #[arg(long, global = true, value_name = "BOOL", env = "IRONCLAD_SIMULATOR", help_heading = "Ironclad",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    #[serde(deserialize_with = "switch_from_toml")]
+    pub simulator: Option<bool>,
+
+    /// Grant writes: every access group becomes full [default: off]
+    #[arg(long, global = true, value_name = "BOOL", env = "IRONCLAD_ENABLE_WRITES", help_heading = "Access",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = switch)]
+    #[serde(deserialize_with = "switch_from_toml")]
+    pub enable_writes: Option<bool>,
+    /// Access of one group: off, read or full; repeatable, overrides --enable-writes [default: read for every group]
+    #[arg(long, global = true, value_name = "GROUP=LEVEL", env = "IRONCLAD_ACCESS", help_heading = "Access",
+        value_delimiter = ',', action = ArgAction::Append)]
+    #[serde(deserialize_with = "grants")]
+    pub access: Option<Vec<Grant>>,
+    /// Access groups to publish: names, default or all [default: default]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_TOOLSETS",
+        help_heading = "Access",
+        value_delimiter = ','
+    )]
+    pub toolsets: Option<Vec<String>>,
+    /// Publish only these tools
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_TOOLS",
+        help_heading = "Access",
+        value_delimiter = ','
+    )]
+    pub tools: Option<Vec<String>>,
+    /// Never publish these tools; wins over --tools
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_EXCLUDE_TOOLS",
+        help_heading = "Access",
+        value_delimiter = ','
+    )]
+    pub exclude_tools: Option<Vec<String>>,
+    /// Ask a person before an irreversible call: auto, always or never [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", env = "IRONCLAD_CONFIRM", help_heading = "Access")]
+    pub confirm: Option<String>,
+
+    /// Put this before every tool name, for clients that mix servers
+    #[arg(long, global = true, value_name = "TEXT", env = "IRONCLAD_TOOL_PREFIX", help_heading = "Tools")]
+    pub tool_prefix: Option<String>,
+    /// Folder of tool manifests that add to the built-in ones, or replace those of the same file name
+    #[arg(long, global = true, value_name = "DIR", env = "IRONCLAD_MANIFESTS", help_heading = "Tools")]
+    pub manifests: Option<PathBuf>,
+    /// Typed launch tools: auto, off, or templates by id or exact name [default: auto] (read now, takes effect in a later version)
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_LAUNCH_TOOLS",
+        help_heading = "Tools",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub launch_tools: Option<Vec<String>>,
+    /// How old the known templates may grow, in seconds [default: 300] (read now, takes effect in a later version)
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_TEMPLATE_REFRESH", help_heading = "Tools")]
+    pub template_refresh: Option<u64>,
+
+    /// The longest that one request to Ironclad may take, in seconds [default: 60]
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_TIMEOUT", help_heading = "Limits")]
+    pub timeout: Option<u64>,
+    /// The longest that connecting to Ironclad may take, in seconds [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_CONNECT_TIMEOUT", help_heading = "Limits")]
+    pub connect_timeout: Option<u64>,
+    /// Repeats of a request that may be repeated [default: 4]
+    #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_RETRIES", help_heading = "Limits")]
+    pub max_retries: Option<u64>,
+    /// The longest that a call waits for a 429 to pass, in seconds [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_RATE_LIMIT_WAIT", help_heading = "Limits")]
+    pub rate_limit_wait: Option<u64>,
+    /// Keep to Ironclad's rate limits locally; off is for load tests [default: on] (read now, takes effect in a later version)
+    #[arg(long, global = true, value_name = "BOOL", env = "IRONCLAD_RATE_BUDGET", help_heading = "Limits",
+        value_parser = switch)]
+    #[serde(deserialize_with = "switch_from_toml")]
+    pub rate_budget: Option<bool>,
+    /// The largest result in bytes of JSON text, 2000 at least; document bytes do not count [default: 60000]
+    #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_RESULT_BYTES", help_heading = "Limits")]
+    pub max_result_bytes: Option<u64>,
+    /// The largest document returned inside a result, in bytes [default: 10000000]
+    #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_DOCUMENT_BYTES", help_heading = "Limits")]
+    pub max_document_bytes: Option<u64>,
+
+    /// What `http` accepts as Host; repeatable [default: loopback names]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST",
+        env = "IRONCLAD_ALLOWED_HOSTS",
+        help_heading = "HTTP",
+        value_delimiter = ','
+    )]
+    pub allowed_host: Option<Vec<String>>,
+    /// What `http` accepts as Origin; repeatable [default: loopback names]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ORIGIN",
+        env = "IRONCLAD_ALLOWED_ORIGINS",
+        help_heading = "HTTP",
+        value_delimiter = ','
+    )]
+    pub allowed_origin: Option<Vec<String>>,
+
+    /// Where decisions are recorded; - is stderr [default: ironclad-mcp/audit.jsonl in the state directory]
+    #[arg(long, global = true, value_name = "PATH", env = "IRONCLAD_AUDIT_LOG", help_heading = "Logs")]
+    pub audit_log: Option<PathBuf>,
+    /// What is logged to stderr: a level, or RUST_LOG's syntax [default: info]
+    #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG", help_heading = "Logs")]
+    pub log: Option<String>,
+    /// How it is logged: text or json [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "IRONCLAD_LOG_FORMAT", help_heading = "Logs")]
+    pub log_format: Option<String>,
+}
+
+impl Options {
+    /// These settings, and those of `lower` where these say nothing.
+    ///
+    /// Region and base URL name one thing, and so do the two forms of the acting user: a level that gives either form
+    /// decides alone, or else an old base URL in the environment would quietly defeat `--region`.
+    #[must_use]
+    pub(super) fn over(self, lower: Self) -> Self {
+        let host = (self.region, self.base_url);
+        let (region, base_url) = if host == (None, None) { (lower.region, lower.base_url) } else { host };
+        let user = (self.as_user_email, self.as_user_id);
+        let (as_user_email, as_user_id) =
+            if user == (None, None) { (lower.as_user_email, lower.as_user_id) } else { user };
+        Self {
+            config: self.config.or(lower.config),
+            region,
+            base_url,
+            as_user_email,
+            as_user_id,
+            scopes: self.scopes.or(lower.scopes),
+            simulator: self.simulator.or(lower.simulator),
+            enable_writes: self.enable_writes.or(lower.enable_writes),
+            access: self.access.or(lower.access),
+            toolsets: self.toolsets.or(lower.toolsets),
+            tools: self.tools.or(lower.tools),
+            exclude_tools: self.exclude_tools.or(lower.exclude_tools),
+            confirm: self.confirm.or(lower.confirm),
+            tool_prefix: self.tool_prefix.or(lower.tool_prefix),
+            manifests: self.manifests.or(lower.manifests),
+            launch_tools: self.launch_tools.or(lower.launch_tools),
+            template_refresh: self.template_refresh.or(lower.template_refresh),
+            timeout: self.timeout.or(lower.timeout),
+            connect_timeout: self.connect_timeout.or(lower.connect_timeout),
+            max_retries: self.max_retries.or(lower.max_retries),
+            rate_limit_wait: self.rate_limit_wait.or(lower.rate_limit_wait),
+            rate_budget: self.rate_budget.or(lower.rate_budget),
+            max_result_bytes: self.max_result_bytes.or(lower.max_result_bytes),
+            max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
+            allowed_host: self.allowed_host.or(lower.allowed_host),
+            allowed_origin: self.allowed_origin.or(lower.allowed_origin),
+            audit_log: self.audit_log.or(lower.audit_log),
+            log: self.log.or(lower.log),
+            log_format: self.log_format.or(lower.log_format),
+        }
+    }
+
+    /// The same settings without those that were given empty, as launchers do for what nobody filled in.
+    pub(super) fn without_empty(mut self) -> Self {
+        let texts = [
+            &mut self.region,
+            &mut self.base_url,
+            &mut self.as_user_email,
+            &mut self.as_user_id,
+            &mut self.confirm,
+            &mut self.tool_prefix,
+            &mut self.log,
+            &mut self.log_format,
+        ];
+        for text in texts {
+            text.take_if(|text| text.trim().is_empty());
+        }
+        for path in [&mut self.config, &mut self.manifests, &mut self.audit_log] {
+            path.take_if(|path| path.as_os_str().is_empty());
+        }
+        let lists = [
+            &mut self.scopes,
+            &mut self.toolsets,
+            &mut self.tools,
+            &mut self.exclude_tools,
+            &mut self.launch_tools,
+            &mut self.allowed_host,
+            &mut self.allowed_origin,
+        ];
+        for list in lists {
+            list.take_if(|list| list.iter().all(|text| text.trim().is_empty()));
+        }
+        self
+    }
+}

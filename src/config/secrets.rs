@@ -1,0 +1,125 @@
+//! The secrets: from the environment, or from files that it names, and from nowhere else.
+//!
+//! Flags show in process lists and settings files get committed, so neither may hold one.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use secrecy::SecretString;
+
+use super::{ConfigError, Environment};
+
+const ACCESS_TOKEN: &str = "IRONCLAD_ACCESS_TOKEN";
+const CLIENT_ID: &str = "IRONCLAD_CLIENT_ID";
+const CLIENT_SECRET: &str = "IRONCLAD_CLIENT_SECRET";
+
+/// What may sign in.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// A static bearer token; it wins over the client.
+    pub access_token: Option<SecretString>,
+    /// The OAuth client.
+    pub client: Option<OauthClient>,
+}
+
+/// An OAuth client.
+#[derive(Debug, Clone)]
+pub struct OauthClient {
+    /// Its id.
+    pub id: SecretString,
+    /// Its secret.
+    pub secret: SecretString,
+}
+
+impl Secrets {
+    /// Reads what the environment has.
+    pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let read = |name| secret(name, environment);
+        let access_token = read(ACCESS_TOKEN)?;
+        let client = match (read(CLIENT_ID)?, read(CLIENT_SECRET)?) {
+            (None, None) => None,
+            (Some(id), Some(secret)) => Some(OauthClient { id, secret }),
+            (Some(_), None) => return Err(ConfigError::HalfAClient { present: CLIENT_ID, missing: CLIENT_SECRET }),
+            (None, Some(_)) => return Err(ConfigError::HalfAClient { present: CLIENT_SECRET, missing: CLIENT_ID }),
+        };
+        Ok(Self { access_token, client })
+    }
+}
+
+fn secret(name: &'static str, environment: Environment<'_>) -> Result<Option<SecretString>, ConfigError> {
+    let set = |variable: &str| environment(variable).filter(|value| !value.is_empty());
+    let text = match (set(name), set(&format!("{name}_FILE"))) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(ConfigError::SecretTwice { name }),
+        (Some(value), None) => into_text(name, value)?,
+        (None, Some(path)) => {
+            let path = PathBuf::from(path);
+            let text = std::fs::read(&path).map_err(|source| ConfigError::SecretUnreadable { name, path, source })?;
+            String::from_utf8(text).map_err(|_| ConfigError::SecretWrong { name, fault: "is not text" })?
+        }
+    };
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let fault = match text {
+        "" => "is empty",
+        _ if text.chars().any(char::is_control) => "holds a line break or another control character",
+        _ if !text.is_ascii() => "holds a character that no credential has",
+        _ => return Ok(Some(SecretString::from(text))),
+    };
+    Err(ConfigError::SecretWrong { name, fault })
+}
+
+fn into_text(name: &'static str, value: OsString) -> Result<String, ConfigError> {
+    value.into_string().map_err(|_| ConfigError::NotText { variable: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Secrets, ConfigError> {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Secrets::from_environment(&|name| pairs.iter().find(|(known, _)| known == name).map(|(_, v)| v.into()))
+    }
+
+    #[test]
+    fn an_empty_variable_is_unset() {
+        let secrets = read(&[(ACCESS_TOKEN, ""), (CLIENT_ID, ""), ("IRONCLAD_CLIENT_SECRET_FILE", "")]).unwrap();
+        assert!(secrets.access_token.is_none() && secrets.client.is_none());
+    }
+
+    #[test]
+    fn a_file_gives_its_content_without_the_last_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for content in ["tok-1", "tok-1\n", "tok-1\r\n"] {
+            std::fs::write(&path, content).unwrap();
+            let secrets = read(&[("IRONCLAD_ACCESS_TOKEN_FILE", path.to_str().unwrap())]).unwrap();
+            assert_eq!(secrets.access_token.unwrap().expose_secret(), "tok-1", "{content:?}");
+        }
+        let both = read(&[(ACCESS_TOKEN, "a"), ("IRONCLAD_ACCESS_TOKEN_FILE", path.to_str().unwrap())]);
+        assert!(both.unwrap_err().to_string().contains("IRONCLAD_ACCESS_TOKEN_FILE"));
+        let missing = read(&[("IRONCLAD_ACCESS_TOKEN_FILE", "/no/such/file")]).unwrap_err().to_string();
+        assert!(missing.contains("IRONCLAD_ACCESS_TOKEN_FILE") && missing.contains("/no/such/file"), "{missing}");
+    }
+
+    #[test]
+    fn a_broken_secret_is_named_and_never_shown() {
+        for wrong in ["hunter2\nX-Evil: 1", "hunter2\u{7f}", "hunter2é", "hunter2\n\n"] {
+            let error = read(&[(ACCESS_TOKEN, wrong)]).unwrap_err();
+            assert!(error.to_string().contains(ACCESS_TOKEN), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        let secrets = read(&[(ACCESS_TOKEN, "hunter2"), (CLIENT_ID, "hunter2"), (CLIENT_SECRET, "hunter2")]).unwrap();
+        assert!(!format!("{secrets:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn half_a_client_is_refused_with_the_missing_half() {
+        let error = read(&[(CLIENT_ID, "abc")]).unwrap_err().to_string();
+        assert!(error.starts_with(CLIENT_SECRET), "{error}");
+        let error = read(&[(CLIENT_SECRET, "abc")]).unwrap_err().to_string();
+        assert!(error.starts_with(CLIENT_ID), "{error}");
+    }
+}

@@ -1,0 +1,226 @@
+use std::ffi::OsString;
+
+use super::*;
+use crate::{cli::Cli, policy::Access};
+
+/// Loads from a command line, an environment and a settings file.
+fn load_three(line: &str, variables: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, file).unwrap();
+    let line = format!("ironclad-mcp --config {} {line}", path.display());
+    load_line(&line, variables)
+}
+
+fn load_line(line: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let cli = Cli::from_arguments(line.split_whitespace().map(OsString::from)).unwrap();
+    let variables: Vec<(String, String)> =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    load_from(cli.options, &|name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.into()))
+}
+
+fn fault(line: &str, variables: &[(&str, &str)], file: &str) -> String {
+    load_three(line, variables, file).unwrap_err().to_string()
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_over_the_file_over_the_default() {
+    let table = [
+        ("", "", "", 60),
+        ("", "", "timeout = 1", 1),
+        ("", "2", "timeout = 1", 2),
+        ("--timeout 3", "2", "timeout = 1", 3),
+        ("--timeout 3", "", "", 3),
+        ("", "2", "", 2),
+        // An empty variable is none.
+        ("--timeout 3", "", "timeout = 1", 3),
+    ];
+    for (line, variable, file, expected) in table {
+        let config = load_three(line, &[("IRONCLAD_TIMEOUT", variable)], file).unwrap();
+        assert_eq!(config.ironclad.timeout.as_secs(), expected, "{line} / {variable} / {file}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let config = load_line("ironclad-mcp", &[("HOME", "/home/maria")]).unwrap();
+    assert_eq!(config.ironclad.origin.as_str(), "https://na1.ironcladapp.com");
+    assert_eq!(config.ironclad.connect_timeout.as_secs(), 10);
+    assert_eq!(config.ironclad.patience, Patience { max_retries: 4, longest_wait: Duration::from_secs(30) });
+    assert_eq!((config.max_result_bytes, config.max_document_bytes), (60_000, 10_000_000));
+    assert!(!config.policy.enable_writes && config.policy.access.is_empty() && !config.simulator && config.rate_budget);
+    assert_eq!(config.policy.confirm, policy::Confirm::Auto);
+    assert_eq!(config.tools.launch, LaunchTools::Auto);
+    assert_eq!(config.tools.template_refresh.as_secs(), 300);
+    assert_eq!(config.log, Log { filter: "rmcp=warn,info".into(), json: false });
+    if cfg!(target_os = "linux") {
+        let path = PathBuf::from("/home/maria/.local/state/ironclad-mcp/audit.jsonl");
+        assert_eq!(config.audit, Some(audit::Target::File(path)));
+    }
+}
+
+#[test]
+fn the_level_that_names_a_region_or_a_base_url_decides_alone() {
+    let url = "https://eu1.ironcladapp.com";
+    let table = [
+        ("--region demo", "", "", "https://demo.ironcladapp.com"),
+        ("--region demo", url, "", "https://demo.ironcladapp.com"),
+        ("--region demo --base-url https://eu1.ironcladapp.com", "", "", url),
+        ("", url, "region = \"demo\"", url),
+        ("", "", "region = \"demo\"\nbase_url = \"https://eu1.ironcladapp.com\"", url),
+    ];
+    for (line, variable, file, expected) in table {
+        let config = load_three(line, &[("IRONCLAD_BASE_URL", variable)], file).unwrap();
+        assert_eq!(config.ironclad.origin.as_str(), expected, "{line} / {variable} / {file}");
+    }
+    let config =
+        load_line("ironclad-mcp --as-user-id abc", &[("IRONCLAD_AS_USER_EMAIL", "maria@example.com")]).unwrap();
+    assert_eq!(config.ironclad.as_user_id.as_deref(), Some("abc"));
+    assert_eq!(config.ironclad.as_user_email, None);
+}
+
+#[test]
+fn a_file_gives_every_kind_of_value() {
+    let file = r#"
+        base_url = "https://eu1.ironcladapp.com"
+        enable_writes = true
+        simulator = "on"
+        tools = ["list_records", "get_record"]
+        scopes = ["public.records.readRecords"]
+        launch_tools = ["Master, Services", "Mutual NDA"]
+        max_result_bytes = 2000
+        [access]
+        workflows = "full"
+        workflow-actions = "off"
+    "#;
+    let config = load_three("", &[], file).unwrap();
+    assert!(config.policy.enable_writes && config.simulator);
+    assert_eq!(config.policy.tools, ["list_records", "get_record"]);
+    assert_eq!(config.policy.access.get("workflow-actions"), Some(&Access::Off));
+    assert_eq!(config.tools.launch, LaunchTools::Only(vec!["Master, Services".into(), "Mutual NDA".into()]));
+    assert_eq!(load_three("", &[], "launch_tools = \"off\"").unwrap().tools.launch, LaunchTools::Off);
+}
+
+#[test]
+fn the_environment_gives_every_kind_of_value() {
+    let variables = [
+        ("IRONCLAD_ENABLE_WRITES", "yes"),
+        ("IRONCLAD_ACCESS", "workflows=full, records=off"),
+        ("IRONCLAD_SCOPES", "a.b c.d,e.f"),
+        ("IRONCLAD_EXCLUDE_TOOLS", "list_users, get_user,"),
+        ("IRONCLAD_ALLOWED_HOSTS", "mcp.example.com"),
+        ("IRONCLAD_ALLOWED_ORIGINS", "https://a.example.com,https://b.example.com/"),
+        ("IRONCLAD_AUDIT_LOG", "-"),
+        ("IRONCLAD_LOG_FORMAT", "json"),
+        ("RUST_LOG", "debug"),
+    ];
+    let config = load_line("ironclad-mcp", &variables).unwrap();
+    assert!(config.policy.enable_writes);
+    assert_eq!(config.policy.access.get("records"), Some(&Access::Off));
+    assert_eq!(config.scopes, ["a.b", "c.d", "e.f"]);
+    assert_eq!(config.policy.exclude_tools, ["list_users", "get_user"]);
+    assert_eq!(config.allowed_hosts, ["mcp.example.com"]);
+    assert_eq!(config.allowed_origins, ["https://a.example.com", "https://b.example.com"]);
+    assert_eq!(config.audit, Some(audit::Target::Stderr));
+    assert!(config.log.json && config.log.filter.ends_with("debug"));
+    let off = load_line("ironclad-mcp", &[("IRONCLAD_ENABLE_WRITES", "false")]).unwrap();
+    assert!(!off.policy.enable_writes);
+}
+
+#[test]
+fn empty_variables_change_nothing() {
+    let empty: Vec<(String, String)> = Options::keys()
+        .iter()
+        .filter_map(|key| environment::variable_of(key))
+        .chain(["IRONCLAD_MCP_CONFIG", "IRONCLAD_ACCESS_TOKEN", "IRONCLAD_CLIENT_ID_FILE"].map(str::to_owned))
+        .map(|variable| (variable, String::new()))
+        .collect();
+    assert!(empty.len() > 30);
+    let empty: Vec<(&str, &str)> = empty.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let with = format!("{:?}", load_line("ironclad-mcp", &empty).unwrap());
+    let without = format!("{:?}", load_line("ironclad-mcp", &[]).unwrap());
+    assert_eq!(with, without);
+}
+
+#[test]
+fn empty_flags_change_nothing_either() {
+    let variables = [("IRONCLAD_BASE_URL", "https://eu1.ironcladapp.com"), ("IRONCLAD_TOOLS", "list_records")];
+    let config = load_line("ironclad-mcp --region= --tools= --tool-prefix= --log=", &variables).unwrap();
+    assert_eq!(config.ironclad.origin.as_str(), "https://eu1.ironcladapp.com");
+    assert_eq!(config.policy.tools, ["list_records"]);
+    assert_eq!(config.log.filter, "rmcp=warn,info");
+}
+
+#[test]
+fn every_bad_value_names_its_setting_by_flag_and_variable() {
+    let table = [
+        ("--region", "IRONCLAD_REGION", "us1"),
+        ("--base-url", "IRONCLAD_BASE_URL", "http://na1.ironcladapp.com"),
+        ("--as-user-email", "IRONCLAD_AS_USER_EMAIL", "maria"),
+        ("--as-user-email", "IRONCLAD_AS_USER_EMAIL", "maria@example.com\nx-evil:1"),
+        ("--as-user-id", "IRONCLAD_AS_USER_ID", "abc\r\nx-evil:1"),
+        ("--simulator", "IRONCLAD_SIMULATOR", "maybe"),
+        ("--enable-writes", "IRONCLAD_ENABLE_WRITES", "maybe"),
+        ("--access", "IRONCLAD_ACCESS", "workflows=all"),
+        ("--access", "IRONCLAD_ACCESS", "workflows"),
+        ("--confirm", "IRONCLAD_CONFIRM", "sometimes"),
+        ("--tool-prefix", "IRONCLAD_TOOL_PREFIX", "my-"),
+        ("--launch-tools", "IRONCLAD_LAUNCH_TOOLS", "off,Mutual NDA"),
+        ("--template-refresh", "IRONCLAD_TEMPLATE_REFRESH", "0"),
+        ("--timeout", "IRONCLAD_TIMEOUT", "0"),
+        ("--timeout", "IRONCLAD_TIMEOUT", "soon"),
+        ("--connect-timeout", "IRONCLAD_CONNECT_TIMEOUT", "-1"),
+        ("--max-retries", "IRONCLAD_MAX_RETRIES", "1000"),
+        ("--rate-limit-wait", "IRONCLAD_RATE_LIMIT_WAIT", "99999999999999999999999"),
+        ("--rate-budget", "IRONCLAD_RATE_BUDGET", "2"),
+        ("--max-result-bytes", "IRONCLAD_MAX_RESULT_BYTES", "1999"),
+        ("--max-document-bytes", "IRONCLAD_MAX_DOCUMENT_BYTES", "9999999999999"),
+        ("--allowed-host", "IRONCLAD_ALLOWED_HOSTS", "https://mcp.example.com"),
+        ("--allowed-origin", "IRONCLAD_ALLOWED_ORIGINS", "mcp.example.com"),
+        ("--log", "RUST_LOG", "=["),
+        ("--log-format", "IRONCLAD_LOG_FORMAT", "xml"),
+    ];
+    for (flag, variable, value) in table {
+        let error = load_line("ironclad-mcp", &[(variable, value)]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{flag} ({variable}): ")), "{variable}={value:?}: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    let error = fault("", &[], "enable_write = true");
+    assert!(error.contains("enable_write;") && error.contains("did you mean enable_writes?"), "{error}");
+    let error = fault("", &[], "base-url = \"https://eu1.ironcladapp.com\"");
+    assert!(error.contains("did you mean base_url?"), "{error}");
+    let error = fault("", &[], "client_secret = \"hunter2\"");
+    assert!(error.contains("IRONCLAD_CLIENT_SECRET") && !error.contains("hunter2"), "{error}");
+    assert!(fault("", &[], "config = \"other.toml\"").contains("unknown key config"));
+}
+
+#[test]
+fn a_wrong_file_says_where() {
+    assert!(fault("", &[], "timeout = \"soon\"").contains("timeout"));
+    assert!(fault("", &[], "tools = \"list_records\"").contains("tools"));
+    assert!(fault("", &[], "[access]\nworkflows = \"all\"").contains("workflows"));
+    assert!(fault("", &[], "timeout = ").contains("line 1"));
+    let missing = load_line("ironclad-mcp --config /no/such/file.toml", &[]).unwrap_err().to_string();
+    assert!(missing.contains("/no/such/file.toml") && missing.contains("IRONCLAD_MCP_CONFIG"), "{missing}");
+    let missing = load_line("ironclad-mcp", &[("IRONCLAD_MCP_CONFIG", "/no/such/file.toml")]).unwrap_err().to_string();
+    assert!(missing.contains("/no/such/file.toml"), "{missing}");
+}
+
+#[test]
+fn the_simulator_never_looks_at_real_credentials() {
+    let secrets = [("IRONCLAD_ACCESS_TOKEN", "hunter2\n"), ("IRONCLAD_CLIENT_ID", "half")];
+    let config = load_line("ironclad-mcp --simulator", &secrets).unwrap();
+    assert!(config.secrets.access_token.is_none() && config.secrets.client.is_none());
+    assert!(load_line("ironclad-mcp", &secrets).is_err());
+}
+
+#[test]
+fn the_configuration_can_be_printed_without_its_secrets() {
+    let variables =
+        [("IRONCLAD_ACCESS_TOKEN", "hunter2"), ("IRONCLAD_CLIENT_ID", "id"), ("IRONCLAD_CLIENT_SECRET", "hunter2")];
+    let config = load_line("ironclad-mcp", &variables).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
