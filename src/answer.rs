@@ -65,10 +65,28 @@ impl Answer {
         }
     }
 
+    /// The same answer with what the caller should know beside it.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Vec<String>) -> Self {
+        if let Value::Object(members) = &mut self.structured
+            && !notes.is_empty()
+        {
+            members.insert("notes".into(), notes.into());
+            self.text = self.structured.to_string();
+        }
+        self
+    }
+
     /// The bytes that travel: the structured content and its text copy, which is escaped once more.
     #[must_use]
     pub fn bytes(&self) -> usize {
         travelling_bytes(&self.text)
+    }
+
+    /// Whether the result, its wrapping included, keeps to a limit.
+    #[must_use]
+    pub fn fits(&self, max_bytes: usize) -> bool {
+        self.bytes() + WRAPPING_BYTES <= max_bytes
     }
 }
 
@@ -144,7 +162,9 @@ impl Fields {
         }
     }
 
-    fn project_object(&self, members: Map<String, Value>) -> Map<String, Value> {
+    /// The members that are asked for.
+    #[must_use]
+    pub fn project_object(&self, members: Map<String, Value>) -> Map<String, Value> {
         let kept = members.into_iter().filter_map(|(name, value)| {
             let kept = self.members.get(&name)?.project(value)?;
             Some((name, kept))
@@ -203,7 +223,10 @@ pub fn object(entry: &manifest::Entry, body: &[u8], shape: &Shape<'_>) -> Result
     let none = Vec::new();
     let (omit, page) = match &entry.answer {
         manifest::Answer::Object { omit, page, .. } => (omit, page.as_deref()),
-        manifest::Answer::Page { .. } | manifest::Answer::Empty {} | manifest::Answer::Document {} => (&none, None),
+        manifest::Answer::Page { .. }
+        | manifest::Answer::Form { .. }
+        | manifest::Answer::Empty {}
+        | manifest::Answer::Document {} => (&none, None),
     };
     let shaper = ObjectShape { omit, page, filtered: Vec::new(), shape };
     let mut json = serde_json::Deserializer::from_slice(body);

@@ -10,13 +10,8 @@ use serde_json::{Map, Value};
 use crate::{
     error::ArgumentFault,
     manifest::{Entry, Place},
+    suggest::{closest, shown},
 };
-
-/// The longest piece of a wrong value that a fault repeats.
-const SHOWN_CHARACTERS: usize = 80;
-
-/// How alike two names must be (Jaro-Winkler) for one to be suggested for the other.
-const ALIKE: f64 = 0.82;
 
 /// Arguments that keep to their tool's schema.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -198,7 +193,9 @@ fn segment_faults(entry: &Entry, arguments: &Map<String, Value>) -> Vec<Argument
     .collect()
 }
 
-fn is_segment(id: &str) -> bool {
+/// Whether a text can be an id: exactly one path segment, whatever parses the URL.
+#[must_use]
+pub fn is_segment(id: &str) -> bool {
     let escapes = |c: char| c.is_control() || c.is_whitespace() || "/\\?#%".contains(c);
     !matches!(id, "" | "." | "..") && id.len() <= 200 && !id.chars().any(escapes)
 }
@@ -209,14 +206,6 @@ fn unknown_fault(path: &str, name: &str, known: &[&str]) -> ArgumentFault {
         None => format!("one of {}", known.join(", ")),
     };
     ArgumentFault::new(path, "is not an argument here", expected)
-}
-
-/// The known name that is most like `name`, if any is.
-#[must_use]
-pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |candidate: &&str| strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase());
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) >= ALIKE).then_some(*best)
 }
 
 /// `/updates/0/path` as `updates[0].path`.
@@ -264,15 +253,6 @@ fn describe(node: Option<&Map<String, Value>>) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    let mut shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -15,15 +16,20 @@ use sha2::{Digest, Sha256};
 use crate::{
     audit::AuditLog,
     catalog::Catalog,
-    config::{Config, ConfigError, OauthClient, Secrets},
+    config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
     cursor::CursorKey,
     dispatch::{BodyUser, Dispatch},
+    forms::Forms,
     ironclad::{
         self, Client,
         auth::{Auth, Credentials},
     },
+    launch_tools::{Choice, Launchers},
     simulator::{self, Simulator, SimulatorError},
 };
+
+/// How long a launch form is good for: a person who mends a template wants to see it, and a chat lasts minutes.
+const FORM_LIFE: Duration = Duration::from_secs(60);
 
 /// The parts that every face of the program needs.
 pub struct Assembly {
@@ -31,6 +37,8 @@ pub struct Assembly {
     pub dispatch: Arc<Dispatch>,
     /// The tools.
     pub catalog: Arc<Catalog>,
+    /// The typed launch tools.
+    pub launchers: Launchers,
 }
 
 /// The tools that there are, with the settings that name tools checked against them.
@@ -68,6 +76,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
     let dispatch = Dispatch {
         policy,
         client,
+        forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         audit: Arc::new(AuditLog::new(audit)),
         cursor_key,
         state_key,
@@ -78,7 +87,13 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         max_result_bytes: config.max_result_bytes,
         max_document_bytes: config.max_document_bytes,
     };
-    Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog) })
+    let choice = match config.tools.launch {
+        LaunchTools::Auto => Choice::Auto,
+        LaunchTools::Off => Choice::Off,
+        LaunchTools::Only(named) => Choice::Only(named),
+    };
+    let launchers = Launchers::new(choice, config.tools.template_refresh, config.tools.prefix);
+    Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog), launchers })
 }
 
 fn credentials(secrets: &Secrets, scopes: Vec<String>) -> Option<Credentials> {

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     arguments::ArgumentCheck,
@@ -42,17 +42,37 @@ pub struct Tool {
     pub input_schema: Arc<Map<String, Value>>,
     /// The published `outputSchema`.
     pub output_schema: Arc<Map<String, Value>>,
+    /// The template of a typed launch tool.
+    pub launch: Option<LaunchTarget>,
     /// Compiled when the tool is first called: compiling all at start would cost milliseconds.
     check: OnceLock<Result<ArgumentCheck, String>>,
 }
 
+/// The template that a typed launch tool launches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchTarget {
+    /// The template's id.
+    pub template_id: String,
+    /// The template's name.
+    pub template_name: String,
+    /// The attribute id of each published name that differs from it.
+    pub attribute_ids: BTreeMap<String, String>,
+}
+
 impl Tool {
+    /// A typed launch tool, whose `inputSchema` holds its template's form.
+    #[must_use]
+    pub fn launcher(entry: Entry, prefix: &str, input_schema: Map<String, Value>, target: LaunchTarget) -> Self {
+        Self { input_schema: Arc::new(input_schema), launch: Some(target), ..Self::new(entry, prefix) }
+    }
+
     fn new(entry: Entry, prefix: &str) -> Self {
         Self {
             name: format!("{prefix}{}", entry.name),
             input_schema: Arc::new(tool_schema::input_schema(&entry)),
             output_schema: Arc::new(tool_schema::output_schema(&entry)),
             entry,
+            launch: None,
             check: OnceLock::new(),
         }
     }
@@ -62,7 +82,7 @@ impl Tool {
     /// # Errors
     /// The schema does not compile; a test holds that no shipped one does that.
     pub fn arguments(&self) -> Result<&ArgumentCheck, Vec<ArgumentFault>> {
-        let check = self.check.get_or_init(|| ArgumentCheck::compile(tool_schema::argument_schema(&self.entry)));
+        let check = self.check.get_or_init(|| ArgumentCheck::compile(self.argument_schema()));
         check.as_ref().map_err(|fault| {
             vec![ArgumentFault {
                 path: String::new(),
@@ -70,6 +90,19 @@ impl Tool {
                 expected: None,
             }]
         })
+    }
+
+    /// What the attributes of a launch must be is the launch form's to say, in better words than a schema's.
+    fn argument_schema(&self) -> Map<String, Value> {
+        if self.launch.is_none() {
+            return tool_schema::argument_schema(&self.entry);
+        }
+        let mut schema = (*self.input_schema).clone();
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("attributes".into(), json!({"type": "object"}));
+        }
+        schema.insert("additionalProperties".into(), false.into());
+        schema
     }
 
     fn faults(&self) -> Vec<String> {
@@ -180,7 +213,9 @@ impl Catalog {
     /// The scopes that the published tools need, each once.
     #[must_use]
     pub fn scopes(&self, settings: &policy::Settings) -> Vec<String> {
-        let mut scopes: Vec<String> = self.published(settings).map(|tool| tool.entry.scope.clone()).collect();
+        let entries = || self.published(settings).map(|tool| &tool.entry);
+        let lookups = entries().filter_map(|entry| entry.prepare).map(|prepare| prepare.scope().to_owned());
+        let mut scopes: Vec<String> = entries().map(|entry| entry.scope.clone()).chain(lookups).collect();
         scopes.sort();
         scopes.dedup();
         scopes

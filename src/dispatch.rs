@@ -2,6 +2,8 @@
 
 mod attribute_types;
 mod failure;
+mod form_answer;
+mod launch;
 mod receive;
 
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::{
     catalog::Tool,
     cursor::{CursorKey, call_digest},
     error::{ArgumentFault, CallError, Code, Outcome},
+    forms::Forms,
     ironclad::{Client, Failure, Receiver},
     manifest::{self, Entry, Preparation},
     policy::{self, Confirm, Verdict},
@@ -29,6 +32,8 @@ pub struct Dispatch {
     pub policy: policy::Settings,
     /// The way to Ironclad.
     pub client: Client,
+    /// The templates' launch forms.
+    pub forms: Forms,
     /// Where calls are recorded.
     pub audit: Arc<AuditLog>,
     /// The key of list cursors.
@@ -122,7 +127,7 @@ impl Dispatch {
         caller: Caller<'_>,
     ) -> Result<Reached, CallError> {
         let who = Who { agent: caller.agent.clone(), as_user: self.as_user.clone() };
-        let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &arguments, who);
+        let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &launch::named(tool, &arguments), who);
         match self.steps(tool, arguments, &caller, &mut record).await {
             Ok(Reached::Answer(answer)) => {
                 note_ids(&tool.entry, &answer, &mut record);
@@ -152,16 +157,22 @@ impl Dispatch {
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
         let place = self.place(entry, &args)?;
-        if entry.prepare == Some(Preparation::AttributeTypes) {
-            attribute_types::resolve(self, entry, &mut args).await?;
-        }
+        let launch = match entry.prepare {
+            Some(Preparation::AttributeTypes) => {
+                attribute_types::resolve(self, entry, &mut args).await?;
+                None
+            }
+            Some(Preparation::LaunchForm) => Some(launch::prepare(self, tool, &mut args).await?),
+            None => None,
+        };
         let mut request = request::build(entry, &args, self.body_user.as_ref().map(BodyUser::acting));
         if let (manifest::Answer::Page { paging, .. }, Some(place)) = (&entry.answer, &place) {
             request.query.extend(place.window.query(*paging));
         }
         if args.flag("dry_run") {
             record.decide(Decision::DryRun, verdict.rule());
-            return Ok(Reached::Answer(answer::dry_run(&request)));
+            let notes = launch.map(|launch| launch.notes).unwrap_or_default();
+            return Ok(Reached::Answer(answer::dry_run(&request).with_notes(notes)));
         }
         if matches!(verdict, Verdict::Ask { .. })
             && self.consent(entry, &args, caller, record).await? == Consent::Postponed
@@ -172,7 +183,12 @@ impl Dispatch {
             record.intend().map_err(|error| audit_unavailable(&error))?;
         }
         let prepared = Prepared { args, place, request };
-        self.send(entry, &prepared, record).await.map(Reached::Answer)
+        match (self.send(entry, &prepared, record).await, launch) {
+            (Ok(answer), None) => Ok(Reached::Answer(answer)),
+            (Ok(answer), Some(launch)) => Ok(Reached::Answer(answer.with_notes(launch.notes))),
+            (Err(failure), None) => Err(failure::call_error(entry, &failure)),
+            (Err(failure), Some(launch)) => Err(launch.refusal(self, entry, &failure)),
+        }
     }
 
     fn decide(&self, entry: &Entry, record: &mut Record) -> Result<Verdict, CallError> {
@@ -237,7 +253,7 @@ impl Dispatch {
         Ok(Some(Place { window: Window { offset, limit }, digest }))
     }
 
-    async fn send(&self, entry: &Entry, prepared: &Prepared, record: &mut Record) -> Result<Answer, CallError> {
+    async fn send(&self, entry: &Entry, prepared: &Prepared, record: &mut Record) -> Result<Answer, Failure> {
         let Prepared { args, place, request } = prepared;
         let fields = if entry.effect.is_write() { None } else { Fields::of(args) };
         let shape = Shape { origin: self.client.origin(), max_bytes: self.max_result_bytes, fields };
@@ -246,33 +262,37 @@ impl Dispatch {
                 let text = |name| args.text(name).unwrap_or_default();
                 let (workflow_id, document_key) = (text("workflow_id"), text("document_key"));
                 let document = receive::Document::new(workflow_id, document_key, self.max_document_bytes);
-                let answer = self.exchange(entry, request, document, record).await?;
+                let answer = self.exchange(request, document, record).await?;
                 Ok(answer.narrowed(shape.fields.as_ref()))
             }
             (manifest::Answer::Page { .. }, Some(Place { window, digest })) => {
                 let seal = |offset| self.cursor_key.seal(digest, offset);
                 let shaped =
                     receive::Shaped::new(|body: &[u8]| answer::page(entry, args, body, &shape, (*window, &seal)));
-                self.exchange(entry, request, shaped, record).await
+                self.exchange(request, shaped, record).await
+            }
+            (manifest::Answer::Form { .. }, _) => {
+                let learned = self.forms.learned(args.text("template_id").unwrap_or_default());
+                let shaped = receive::Shaped::new(|body: &[u8]| form_answer::shape(body, &shape, &learned));
+                self.exchange(request, shaped, record).await
             }
             (manifest::Answer::Empty {}, _) => {
                 let shaped = receive::Shaped::new(|body: &[u8]| answer::empty(entry, args, body));
-                self.exchange(entry, request, shaped, record).await
+                self.exchange(request, shaped, record).await
             }
             (manifest::Answer::Object { .. } | manifest::Answer::Page { .. }, _) => {
                 let shaped = receive::Shaped::new(|body: &[u8]| answer::object(entry, body, &shape));
-                self.exchange(entry, request, shaped, record).await
+                self.exchange(request, shaped, record).await
             }
         }
     }
 
     async fn exchange(
         &self,
-        entry: &Entry,
         request: &Request,
         mut receiver: impl Receiver<Answer = Answer>,
         record: &mut Record,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Answer, Failure> {
         // Until the exchange ends, a dropped call counts as sent once.
         record.sent(Sent { attempts: 1, ..Sent::default() });
         let exchange = self.client.send(request, &mut receiver).await;
@@ -285,10 +305,7 @@ impl Dispatch {
             request_id: head.and_then(|head| head.request_id.clone()),
             attempts: exchange.attempts,
         });
-        match exchange.result {
-            Ok((_, answer)) => Ok(answer),
-            Err(failure) => Err(failure::call_error(entry, &failure)),
-        }
+        exchange.result.map(|(_, answer)| answer)
     }
 }
 

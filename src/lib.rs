@@ -8,6 +8,7 @@
 //!   dispatch     audit: a record is opened ....... a guard, so a dropped call writes its line too
 //!    0 policy     decide(entry)           access_denied, before any work
 //!    1 arguments  check(schema, args)     invalid_arguments, every fault with its path
+//!      forms      the launch form, cached; launch_form checks every attribute before anything is sent
 //!      cursor     open                    the place in a list
 //!    2 request    build(entry, args)      plain data; dry_run ends here
 //!    3 policy     destructive: ask the person
@@ -22,9 +23,9 @@
 //! ```text
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
-//! 3 the path   dispatch catalog
+//! 3 the path   dispatch catalog forms launch_tools
 //! 2 the world  ironclad audit
-//! 1 rules      arguments policy request answer cursor schema_profile tool_schema   (pure)
+//! 1 rules      arguments policy request answer cursor launch_form typed_values schema_profile tool_schema suggest   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
@@ -40,12 +41,17 @@ pub mod config;
 pub mod cursor;
 pub mod dispatch;
 pub mod error;
+pub mod forms;
 pub mod ironclad;
+pub mod launch_form;
+pub mod launch_tools;
 pub mod manifest;
 pub mod policy;
 pub mod request;
 pub mod schema_profile;
 pub mod server;
 pub mod simulator;
+pub mod suggest;
 pub mod tool_schema;
 pub mod transport;
+pub mod typed_values;

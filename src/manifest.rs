@@ -171,6 +171,19 @@ impl Method {
 pub enum Preparation {
     /// The workflow's schema tells which text in `updates[].value` is JSON and which is text.
     AttributeTypes,
+    /// The template's launch form tells which attributes a launch takes.
+    LaunchForm,
+}
+
+impl Preparation {
+    /// The scope that the look-up itself needs.
+    #[must_use]
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::AttributeTypes => "public.workflows.readWorkflows",
+            Self::LaunchForm => "public.workflows.readSchemas",
+        }
+    }
 }
 
 /// One argument of a tool.
@@ -235,6 +248,11 @@ pub enum Answer {
         #[serde(default)]
         page: Option<String>,
         /// JSON Schemas of the items' members worth knowing.
+        members: Map<String, Value>,
+    },
+    /// A template with its launch form, answered as a JSON Schema with an example besides.
+    Form {
+        /// JSON Schemas of the members worth knowing.
         members: Map<String, Value>,
     },
     /// Nothing of use (204, or a bare `true`): answered by the ids of the call.

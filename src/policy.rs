@@ -175,6 +175,12 @@ pub fn decide(entry: &Entry, settings: &Settings) -> Result<Verdict, Denial> {
     }
 }
 
+/// Whether access covers a tool's effect, whatever the lists of names say.
+#[must_use]
+pub fn grants(entry: &Entry, settings: &Settings) -> bool {
+    publishes(&settings.toolsets, &entry.group) && granted(settings, &entry.group) >= Access::needed_for(entry.effect)
+}
+
 fn denial(rule: String, hint: String) -> Denial {
     Denial { rule, hint }
 }

@@ -11,12 +11,13 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
         Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
-        RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities, ServerConfig, Tool,
-        ToolAnnotations,
+        RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities, ServerConfig,
+        SubscriptionFilter, Tool, ToolAnnotations,
     },
-    service::RequestContext,
+    service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use self::elicitation::Asker;
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     catalog::{self, Catalog},
     dispatch::{Caller, Dispatch, Person, Reached},
     error::CallError,
+    launch_tools::Launchers,
     manifest::Effect,
     policy,
 };
@@ -55,6 +57,11 @@ struct Shared {
     catalog: Arc<Catalog>,
     tools: Vec<Tool>,
     by_name: HashMap<String, usize>,
+    launchers: Arc<Launchers>,
+    /// Whether typed launch tools are published.
+    launches: bool,
+    /// Ends the streams of those who listen for changes.
+    stopping: CancellationToken,
     /// Seals the state of a question that the client brings back (2026-07-28).
     states: RequestStateCodec,
     server_info: Value,
@@ -73,7 +80,15 @@ fn published(tool: &catalog::Tool) -> Tool {
     let is_write = entry.effect.is_write();
     let access = if is_write { "write" } else { "read" };
     let meta = [("group", entry.group.as_str()), ("access", access), ("scope", &entry.scope)];
-    let meta = meta.map(|(name, value)| (format!("ironclad/{name}"), Value::from(value)));
+    let mut meta: JsonObject =
+        meta.into_iter().map(|(name, value)| (format!("ironclad/{name}"), Value::from(value))).collect();
+    if let Some(target) = &tool.launch {
+        meta.insert("ironclad/template_id".into(), target.template_id.as_str().into());
+        meta.insert("ironclad/template_name".into(), target.template_name.as_str().into());
+        if !target.attribute_ids.is_empty() {
+            meta.insert("ironclad/attribute_ids".into(), serde_json::json!(target.attribute_ids));
+        }
+    }
     let annotations = ToolAnnotations::new()
         .read_only(!is_write)
         .destructive(entry.effect == Effect::Destroy)
@@ -83,7 +98,7 @@ fn published(tool: &catalog::Tool) -> Tool {
         .with_title(entry.title.clone())
         .with_raw_output_schema(Arc::clone(&tool.output_schema))
         .with_annotations(annotations)
-        .with_meta(MetaObject::from(JsonObject::from_iter(meta)))
+        .with_meta(MetaObject::from(meta))
 }
 
 fn implementation() -> Implementation {
@@ -93,13 +108,54 @@ fn implementation() -> Implementation {
 impl Server {
     /// A server of the catalogue's published tools; `transport` names the agent where its client does not.
     #[must_use]
-    pub fn new(dispatch: Arc<Dispatch>, catalog: Arc<Catalog>, transport: &'static str) -> Self {
+    pub fn new(dispatch: Arc<Dispatch>, catalog: Arc<Catalog>, launchers: Launchers, transport: &'static str) -> Self {
         let tools = published_tools(&catalog, &dispatch.policy);
         let by_name = tools.iter().enumerate().map(|(index, tool)| (tool.name.to_string(), index)).collect();
         #[expect(deprecated, reason = "try_new checks that the key has 32 bytes, which its type says already")]
         let states = RequestStateCodec::new(dispatch.state_key);
         let server_info = serde_json::to_value(implementation()).unwrap_or_default();
-        Self { shared: Arc::new(Shared { dispatch, catalog, tools, by_name, states, server_info, transport }) }
+        let launches = launchers.is_on(&catalog, &dispatch.policy);
+        let launchers = Arc::new(launchers);
+        let shared = Shared {
+            dispatch,
+            catalog,
+            tools,
+            by_name,
+            launchers,
+            launches,
+            stopping: CancellationToken::new(),
+            states,
+            server_info,
+            transport,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Keeps the typed launch tools up to date until `stop` is cancelled.
+    pub async fn follow_templates(self, stop: CancellationToken) {
+        if !self.shared.launches {
+            return;
+        }
+        let Shared { launchers, dispatch, catalog, .. } = &*self.shared;
+        tokio::select! { () = launchers.follow(dispatch, catalog) => {}, () = stop.cancelled() => {} }
+    }
+
+    /// Ends the streams of those who listen for changes, each with its final result.
+    pub fn end_streams(&self) {
+        self.shared.stopping.cancel();
+    }
+
+    /// The tool of a published name: a manifest's, or a typed launch tool.
+    fn tool(&self, name: &str) -> Option<Arc<catalog::Tool>> {
+        self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name))
+    }
+
+    /// How long a client may keep the list of tools.
+    fn ttl_ms(&self) -> u64 {
+        if !self.shared.launches {
+            return TOOLS_TTL_MS;
+        }
+        u64::try_from(self.shared.launchers.refresh().as_millis()).unwrap_or(TOOLS_TTL_MS).min(TOOLS_TTL_MS)
     }
 
     /// Whether Ironclad gives a token.
@@ -129,7 +185,7 @@ fn agent(cx: &RequestContext<RoleServer>, transport: &str) -> String {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
             .with_server_info(implementation())
             .with_instructions(INSTRUCTIONS)
     }
@@ -149,8 +205,11 @@ impl ServerHandler for Server {
 
     /// Sync, on every HTTP call: only the schema is looked at, so the rest is left out.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        let tool = self.shared.tools.get(*self.shared.by_name.get(name)?)?;
-        Some(Tool::new("", "", Arc::clone(&tool.input_schema)))
+        let input_schema = match self.shared.by_name.get(name).and_then(|index| self.shared.tools.get(*index)) {
+            Some(tool) => Arc::clone(&tool.input_schema),
+            None => Arc::clone(&self.shared.launchers.get(name)?.input_schema),
+        };
+        Some(Tool::new("", "", input_schema))
     }
 
     async fn list_tools(
@@ -161,12 +220,52 @@ impl ServerHandler for Server {
         if request.and_then(|request| request.cursor).is_some_and(|cursor| !cursor.is_empty()) {
             return Err(ErrorData::invalid_params("the list of tools has one page; it gives out no cursor", None));
         }
-        let mut result = ListToolsResult::with_all_items(self.shared.tools.clone());
+        let mut tools = self.shared.tools.clone();
+        if self.shared.launches {
+            tools.extend(self.shared.launchers.ready().await.tools.iter().map(|tool| published(tool)));
+        }
+        let mut result = ListToolsResult::with_all_items(tools);
         if is_modern(&cx) {
-            result = result.with_ttl_ms(TOOLS_TTL_MS).with_cache_scope(CacheScope::Private);
+            result = result.with_ttl_ms(self.ttl_ms()).with_cache_scope(CacheScope::Private);
             self.stamp(&cx, &mut result.meta);
         }
         Ok(result)
+    }
+
+    /// A client of a session is told by itself that the tools changed.
+    async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
+        if !self.shared.launches {
+            return;
+        }
+        let mut changes = self.shared.launchers.changes();
+        changes.mark_unchanged();
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() && !cx.peer.is_transport_closed() {
+                if cx.peer.notify_tool_list_changed().await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    /// A client without a session listens on a stream of its own.
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        let mut changes = self.shared.launchers.changes();
+        changes.mark_unchanged();
+        loop {
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() || subscription.sink().notify_tool_list_changed().await.is_err() {
+                        return Ok(());
+                    }
+                }
+                () = self.shared.stopping.cancelled() => return Ok(()),
+            }
+        }
     }
 
     async fn call_tool(
@@ -175,7 +274,7 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let shared = &self.shared;
-        let Some(tool) = shared.catalog.get(&request.name) else {
+        let Some(tool) = self.tool(&request.name) else {
             return Err(ErrorData::invalid_params(format!("unknown tool: {}", request.name), None));
         };
         let arguments: JsonObject = request.arguments.take().unwrap_or_default();
@@ -183,7 +282,7 @@ impl ServerHandler for Server {
         let caller =
             Caller { agent: agent(&cx, shared.transport), person: asker.as_ref().map(|asker| asker as &dyn Person) };
         let called = tokio::select! {
-            called = shared.dispatch.call(tool, arguments, caller) => called,
+            called = shared.dispatch.call(&tool, arguments, caller) => called,
             // The record's guard writes the line of the dropped call.
             () = cx.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
         };

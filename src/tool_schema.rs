@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::manifest::{Answer, Entry};
+use crate::manifest::{Answer, Entry, Preparation};
 
 /// Marks a node whose type only Ironclad knows; published as its declared type, checked as anything.
 pub const OPEN: &str = "x-open";
@@ -40,8 +40,7 @@ fn server_arguments(entry: &Entry) -> Vec<(&'static str, Value)> {
         arguments.push(("limit", json!({"type": "integer", "minimum": 1, "maximum": paging.largest_page()})));
     }
     if entry.effect.is_write() {
-        let description = "Check and show the request; send nothing.";
-        arguments.push(("dry_run", json!({"type": "boolean", "description": description})));
+        arguments.push(("dry_run", dry_run()));
     } else {
         let description = "Dotted paths to keep, e.g. attributes.counterpartyName.";
         arguments.push(("fields", json!({"type": "array", "items": {"type": "string"}, "description": description})));
@@ -53,7 +52,15 @@ fn object_schema(properties: Map<String, Value>) -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), "object".into()), ("properties".to_owned(), properties.into())])
 }
 
-fn published(node: &Map<String, Value>) -> Map<String, Value> {
+/// The argument that every write has.
+#[must_use]
+pub fn dry_run() -> Value {
+    json!({"type": "boolean", "description": "Check and show the request; send nothing."})
+}
+
+/// A schema without the marks that only our own check understands.
+#[must_use]
+pub fn published(node: &Map<String, Value>) -> Map<String, Value> {
     map_children(node, published).into_iter().filter(|(key, _)| key != OPEN).collect()
 }
 
@@ -105,6 +112,7 @@ pub fn output_schema(entry: &Entry) -> Map<String, Value> {
     let mut schema = match &entry.answer {
         Answer::Page { members, page, .. } => return page_schema(members, page.is_some()),
         Answer::Object { members, page, .. } => object_schema(with_url(members, page.is_some())),
+        Answer::Form { members } => object_schema(members.clone()),
         Answer::Empty {} => object_schema(empty_members(entry)),
         Answer::Document {} => object_schema(document_members()),
     };
@@ -115,6 +123,9 @@ pub fn output_schema(entry: &Entry) -> Map<String, Value> {
         properties.insert("request".into(), json!({"type": "object"}));
         if matches!(entry.answer, Answer::Object { .. }) {
             properties.insert("truncated".into(), json!({"type": "boolean"}));
+        }
+        if entry.prepare == Some(Preparation::LaunchForm) {
+            properties.insert("notes".into(), json!({"type": "array", "items": {"type": "string"}}));
         }
     }
     schema

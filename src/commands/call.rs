@@ -29,7 +29,7 @@ pub(super) const AGENT: &str = "cli";
 pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     let arguments = arguments(&args.args)?;
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
-    let Assembly { dispatch, catalog } = assembly::assemble(config)?;
+    let Assembly { dispatch, catalog, .. } = assembly::assemble(config)?;
     let Some(tool) = catalog.get(&args.tool) else {
         return Err(CommandError::Usage(unknown(&args.tool, &catalog, &dispatch.policy)));
     };

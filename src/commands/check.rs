@@ -68,7 +68,7 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
         return Ok(ExitCode::from(FAILED));
     };
     let is_static = config.secrets.access_token.is_some();
-    let Assembly { dispatch, catalog } = match assembly::assemble(config) {
+    let Assembly { dispatch, catalog, .. } = match assembly::assemble(config) {
         Ok(assembly) => assembly,
         Err(error) => return wrong(&mut report, "credentials", &error),
     };

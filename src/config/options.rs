@@ -91,7 +91,7 @@ pub struct Options {
     /// Folder of tool manifests that add to the built-in ones, or replace those of the same file name
     #[arg(long, global = true, value_name = "DIR", env = "IRONCLAD_MANIFESTS", help_heading = "Tools")]
     pub manifests: Option<PathBuf>,
-    /// Typed launch tools: auto, off, or templates by id or exact name [default: auto] (read now, takes effect in a later version)
+    /// Typed launch tools: auto, off, or templates by id or exact name [default: auto]
     #[arg(
         long,
         global = true,
@@ -102,7 +102,7 @@ pub struct Options {
     )]
     #[serde(deserialize_with = "one_or_many")]
     pub launch_tools: Option<Vec<String>>,
-    /// How old the known templates may grow, in seconds [default: 300] (read now, takes effect in a later version)
+    /// How old the known templates may grow, in seconds [default: 300]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_TEMPLATE_REFRESH", help_heading = "Tools")]
     pub template_refresh: Option<u64>,
 

@@ -45,12 +45,14 @@ pub async fn serve_http(
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
     });
+    tokio::spawn(server.clone().follow_templates(stop.clone()));
     let cut = CancellationToken::new();
-    let stopped = stop.clone();
+    let (stopped, listeners) = (stop.clone(), server.clone());
     let serving = axum::serve(listener, router(server, settings, cut.clone()))
         .with_graceful_shutdown(async move { stopped.cancelled().await });
     let last_calls = async {
         stop.cancelled().await;
+        listeners.end_streams();
         tokio::time::sleep(LAST_CALLS).await;
         cut.cancel();
     };

@@ -46,6 +46,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let ended = CancellationToken::new();
+    tokio::spawn(server.clone().follow_templates(ended.clone()));
     let lines = Lines::new(read, write, ended.clone());
     let last_calls = async {
         tokio::select! { () = ended.cancelled() => {}, () = stop.cancelled() => {} }

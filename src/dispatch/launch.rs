@@ -1,0 +1,121 @@
+//! Checks a launch against its template's form before anything is sent, and learns from what Ironclad refuses.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde_json::{Map, Value};
+
+use super::{Dispatch, failure};
+use crate::{
+    arguments::{self, Args},
+    catalog::Tool,
+    error::{ArgumentFault, CallError, Code, Outcome},
+    forms::Template,
+    ironclad::Failure,
+    launch_form::faults_of_refusal,
+    manifest::Entry,
+};
+
+/// A launch whose attributes keep to its template's form.
+pub(super) struct Launch {
+    /// `None` where the form could not be looked at.
+    template: Option<Arc<Template>>,
+    /// What was normalised, and what the caller should know.
+    pub(super) notes: Vec<String>,
+}
+
+/// The arguments with the template that a typed launch tool stands for, for the audit log.
+pub(super) fn named<'a>(tool: &Tool, arguments: &'a Map<String, Value>) -> Cow<'a, Map<String, Value>> {
+    let Some(target) = &tool.launch else { return Cow::Borrowed(arguments) };
+    let mut arguments = arguments.clone();
+    arguments.insert("template_id".into(), target.template_id.as_str().into());
+    Cow::Owned(arguments)
+}
+
+/// Fetches the form, and checks and normalises every attribute in place.
+pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -> Result<Launch, CallError> {
+    if let Some(target) = &tool.launch {
+        args.replace("template_id", target.template_id.as_str().into());
+        if args.get("use_default_values").is_none() {
+            args.replace("use_default_values", true.into());
+        }
+    }
+    let id = args.text("template_id").unwrap_or_default().to_owned();
+    if !arguments::is_segment(&id) {
+        let fault = ArgumentFault::new("template_id", "cannot be an id", "a template's id from list_workflow_schemas");
+        return Err(CallError::invalid_arguments(&tool.name, vec![fault]));
+    }
+    let template = match dispatch.forms.template(&dispatch.client, &id).await {
+        Ok(template) => template,
+        Err(Failure::Refused { head, .. }) if head.status == 403 => {
+            return Ok(unchecked("the acting user may not read launch forms, so the attributes went unchecked"));
+        }
+        Err(failure) => return Err(no_form(&tool.entry, &failure)),
+    };
+    if !template.launchable {
+        return Err(may_not_launch(tool, &template));
+    }
+    let Some(form) = &template.form else {
+        return Ok(unchecked("Ironclad showed no launch form, so the attributes went unchecked"));
+    };
+    let given = args.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default();
+    let checked = form
+        .check(&given, args.flag("use_default_values"), &dispatch.forms.learned(&id))
+        .map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+    args.replace("attributes", checked.attributes.into());
+    Ok(Launch { template: Some(template), notes: checked.notes })
+}
+
+fn unchecked(why: &str) -> Launch {
+    Launch { template: None, notes: vec![why.to_owned()] }
+}
+
+/// The form could not be fetched: nothing was sent, whatever became of the look-up.
+fn no_form(entry: &Entry, failure: &Failure) -> CallError {
+    let mut error = failure::call_error(entry, failure);
+    if error.code == Code::OutcomeUnknown {
+        error.code = Code::UpstreamUnavailable;
+        error.message = format!("{} was not sent: the template's launch form could not be read", entry.name);
+        error.hint = Some("nothing was launched; try again in a moment".into());
+    }
+    if error.code == Code::NotFound {
+        error.message = format!("{} was not sent: there is no such template", entry.name);
+        error.hint =
+            Some("take template_id from list_workflow_schemas; it changes when a design is published again".into());
+    }
+    error.with_outcome(Outcome::NotSent)
+}
+
+fn may_not_launch(tool: &Tool, template: &Template) -> CallError {
+    let message = format!("{} was not sent: the acting user may not launch {:?}", tool.name, template.name);
+    let hint =
+        "ask an Ironclad administrator for the permission, or launch another template from list_workflow_schemas";
+    CallError::new(Code::Forbidden, message, hint).with_outcome(Outcome::NotSent)
+}
+
+impl Launch {
+    /// The failure of a launch; a 400 that names attributes becomes the faults that our own check would have named.
+    pub(super) fn refusal(&self, dispatch: &Dispatch, entry: &Entry, failure: &Failure) -> CallError {
+        let mut error = failure::call_error(entry, failure);
+        let (Failure::Refused { head, body }, Some(template)) = (failure, &self.template) else { return error };
+        let Some(form) = template.form.as_ref().filter(|_| head.status == 400) else { return error };
+        let Ok(said) = serde_json::from_slice::<Value>(body) else { return error };
+        let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
+        let refusal = faults_of_refusal(
+            text("/code").unwrap_or_default(),
+            text("/message").unwrap_or_default(),
+            text("/param"),
+            text("/metadata/keyPath"),
+            form,
+        );
+        if refusal.faults.is_empty() {
+            return error;
+        }
+        dispatch.forms.learn(&template.id, &refusal);
+        let named = CallError::invalid_arguments(&entry.name, refusal.faults);
+        error.code = Code::InvalidArguments;
+        error.message = format!("Ironclad did not launch it: {} of the attributes must change", named.errors.len());
+        error.hint = named.hint;
+        error.errors = named.errors;
+        error
+    }
+}

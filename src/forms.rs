@@ -1,0 +1,198 @@
+//! Templates and their launch forms, kept for a while.
+//!
+//! A form is fetched once for however many calls want it, is good for a short life, and the last good copy serves on when
+//! a fetch fails: a template seldom changes, and a launch should not fail for want of a look-up.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+use crate::{
+    ironclad::{Client, Failure, Head, Receiver, Unsound},
+    launch_form::{LaunchForm, Refusal},
+    manifest::{Api, Effect, Method},
+    request::Request,
+};
+
+/// The most templates that are kept; an account with more fetches some again.
+const KEPT: usize = 500;
+
+/// The most bytes of forms that are read: a hundred large forms take about 4 MB.
+const FORM_BYTES: usize = 64 * 1024 * 1024;
+
+/// A template that contracts are launched from.
+#[derive(Debug)]
+pub struct Template {
+    /// Its id, which changes when the design is published again.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the acting user may launch it; so also where Ironclad does not say.
+    pub launchable: bool,
+    /// Its form; `None` where the reply held none.
+    pub form: Option<LaunchForm>,
+}
+
+impl Template {
+    /// Reads an item of `GET /workflow-schemas` (ironclad-api.md §8.5).
+    #[must_use]
+    pub fn read(raw: &Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| raw.get(name).and_then(Value::as_str).map(str::to_owned);
+        let permissions = raw.get("permissions").and_then(Value::as_array);
+        Some(Self {
+            id: text("id")?,
+            name: text("name").unwrap_or_default(),
+            launchable: permissions.is_none_or(|all| all.iter().any(|permission| permission == "launch")),
+            form: raw.get("schema").and_then(Value::as_object).map(LaunchForm::parse),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Slot(tokio::sync::Mutex<Option<(Arc<Template>, Instant)>>);
+
+/// The templates of one account.
+pub struct Forms {
+    life: Duration,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    learned: Mutex<HashMap<String, BTreeSet<String>>>,
+}
+
+impl Forms {
+    /// Keeps each form for `life`.
+    #[must_use]
+    pub fn new(life: Duration) -> Self {
+        Self { life, slots: Mutex::default(), learned: Mutex::default() }
+    }
+
+    /// The template of an id, from the cache or from Ironclad.
+    ///
+    /// # Errors
+    /// There is no copy and none can be fetched, or Ironclad says that there is no such template.
+    pub async fn template(&self, client: &Client, id: &str) -> Result<Arc<Template>, Failure> {
+        let slot = self.slot(id);
+        // Held while fetching: whoever else wants this form waits here for the same one.
+        let mut kept = slot.0.lock().await;
+        if let Some((template, fetched)) = kept.as_ref()
+            && fetched.elapsed() < self.life
+        {
+            return Ok(Arc::clone(template));
+        }
+        match fetch(client, id).await {
+            Ok(template) => {
+                let template = Arc::new(template);
+                *kept = Some((Arc::clone(&template), Instant::now()));
+                Ok(template)
+            }
+            Err(failure) if says_no(&failure) => {
+                self.forget(id);
+                Err(failure)
+            }
+            Err(failure) => match kept.as_ref() {
+                Some((template, _)) => Ok(Arc::clone(template)),
+                None => {
+                    self.forget(id);
+                    Err(failure)
+                }
+            },
+        }
+    }
+
+    /// Every template that the acting user sees, fetched now; each is kept as well.
+    ///
+    /// # Errors
+    /// The list cannot be fetched.
+    pub async fn all(&self, client: &Client) -> Result<Vec<Arc<Template>>, Failure> {
+        let templates: Vec<Arc<Template>> = fetch_all(client).await?.into_iter().map(Arc::new).collect();
+        for template in &templates {
+            *self.slot(&template.id).0.lock().await = Some((Arc::clone(template), Instant::now()));
+        }
+        Ok(templates)
+    }
+
+    /// The conditional attributes that Ironclad has asked for at launches of this template.
+    #[must_use]
+    pub fn learned(&self, id: &str) -> BTreeSet<String> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+    }
+
+    /// Remembers what a refusal told of a template; `true` where it is news.
+    pub fn learn(&self, id: &str, refusal: &Refusal) -> bool {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = learned.entry(id.to_owned()).or_default();
+        let before = known.len();
+        known.extend(refusal.learned.iter().cloned());
+        known.len() > before
+    }
+
+    fn slot(&self, id: &str) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= KEPT && !slots.contains_key(id) {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(id.to_owned()).or_default())
+    }
+
+    fn forget(&self, id: &str) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// Ironclad answered, and the answer will not be another one in a moment.
+fn says_no(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused { head, .. } if (400..500).contains(&head.status) && head.status != 429)
+}
+
+/// The request for a template's launch form.
+#[must_use]
+pub fn form_request(id: Option<&str>) -> Request {
+    let root = Api::Public.root();
+    let path = match id {
+        Some(id) => format!("{root}/workflow-schemas/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)),
+        None => format!("{root}/workflow-schemas"),
+    };
+    let query = vec![("form".to_owned(), "launch".to_owned())];
+    Request { api: Api::Public, method: Method::Get, path, query, body: None, effect: Effect::Read }
+}
+
+async fn fetch(client: &Client, id: &str) -> Result<Template, Failure> {
+    let mut whole = Whole::default();
+    let (head, raw) = client.send(&form_request(Some(id)), &mut whole).await.result?;
+    raw.as_object().and_then(Template::read).ok_or(Failure::Unsound(head, Unsound::Malformed))
+}
+
+async fn fetch_all(client: &Client) -> Result<Vec<Template>, Failure> {
+    let mut whole = Whole::default();
+    let (head, raw) = client.send(&form_request(None), &mut whole).await.result?;
+    let list = raw.get("list").and_then(Value::as_array).ok_or(Failure::Unsound(head, Unsound::Malformed))?;
+    Ok(list.iter().filter_map(Value::as_object).filter_map(Template::read).collect())
+}
+
+/// Takes a whole JSON body.
+#[derive(Default)]
+struct Whole(Vec<u8>);
+
+impl Receiver for Whole {
+    type Answer = Value;
+
+    fn begin(&mut self, _head: &Head) {
+        self.0.clear();
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> bool {
+        self.0.extend_from_slice(chunk);
+        self.0.len() <= FORM_BYTES
+    }
+
+    fn finish(&mut self) -> Result<Value, Unsound> {
+        if self.0.len() > FORM_BYTES {
+            return Err(Unsound::TooLarge(self.0.len()));
+        }
+        serde_json::from_slice(&self.0).map_err(|_| Unsound::Malformed)
+    }
+}

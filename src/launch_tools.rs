@@ -1,0 +1,269 @@
+//! Makes a typed launch tool of each template that the acting user may launch.
+//!
+//! A typed tool saves a model one look-up and most wrong guesses, but every form costs tokens on every turn: without a
+//! choice by name, forms are published only while there are few and they are small.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::{
+    catalog::{Catalog, LaunchTarget, Tool},
+    dispatch::Dispatch,
+    forms::Template,
+    launch_form::Translation,
+    manifest::Entry,
+    policy, schema_profile,
+    suggest::shorten,
+    tool_schema,
+};
+
+/// The longest name of a tool, prefix included (CONTRACT, "Every tool").
+const NAME_CHARACTERS: usize = 40;
+
+/// Without a choice by name: the most templates, and the most bytes of all their schemas together.
+const AUTO_TEMPLATES: usize = 8;
+const AUTO_BYTES: usize = 24_000;
+
+/// The tool that every typed launch tool is a special case of.
+pub const GENERAL: &str = "launch_workflow";
+
+/// How long a list of tools waits for the first templates.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// Which templates get a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Those that may be launched, while they are few and small.
+    Auto,
+    /// None.
+    Off,
+    /// These, by id or exact name.
+    Only(Vec<String>),
+}
+
+/// The typed launch tools that there are now.
+#[derive(Debug, Default)]
+pub struct LaunchTools {
+    /// In the order of the templates' names.
+    pub tools: Vec<Arc<Tool>>,
+    /// Whether the templates were ever fetched.
+    loaded: bool,
+    /// What they were made from, to tell a change.
+    digest: [u8; 32],
+}
+
+/// Keeps the typed launch tools up to date.
+pub struct Launchers {
+    choice: Choice,
+    refresh: Duration,
+    prefix: String,
+    tools: watch::Sender<Arc<LaunchTools>>,
+}
+
+impl Launchers {
+    /// Follows the templates that `choice` names, as old as `refresh` at most.
+    #[must_use]
+    pub fn new(choice: Choice, refresh: Duration, prefix: String) -> Self {
+        Self { choice, refresh, prefix, tools: watch::Sender::new(Arc::default()) }
+    }
+
+    /// How old the list of tools may grow at a client.
+    #[must_use]
+    pub fn refresh(&self) -> Duration {
+        self.refresh
+    }
+
+    /// Whether launch tools are published at all.
+    #[must_use]
+    pub fn is_on(&self, catalog: &Catalog, settings: &policy::Settings) -> bool {
+        let general = catalog.all().find(|tool| tool.entry.name == GENERAL);
+        let granted = general.is_some_and(|tool| policy::grants(&tool.entry, settings));
+        self.choice != Choice::Off && granted
+    }
+
+    /// The tools as they are now.
+    #[must_use]
+    pub fn now(&self) -> Arc<LaunchTools> {
+        Arc::clone(&self.tools.borrow())
+    }
+
+    /// The tools once the templates were fetched for the first time, or as they are after 2 s.
+    pub async fn ready(&self) -> Arc<LaunchTools> {
+        let mut changes = self.tools.subscribe();
+        // Time is up, or the sender is gone: either way there is nothing more to wait for.
+        let _ = tokio::time::timeout(FIRST_WAIT, changes.wait_for(|tools| tools.loaded)).await;
+        self.now()
+    }
+
+    /// A receiver that sees every change.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<LaunchTools>> {
+        self.tools.subscribe()
+    }
+
+    /// The launch tool of a published name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Tool>> {
+        self.tools.borrow().tools.iter().find(|tool| tool.name == name).cloned()
+    }
+
+    /// Fetches the templates again and again; ends only when it is dropped.
+    pub async fn follow(&self, dispatch: &Dispatch, catalog: &Catalog) {
+        loop {
+            let began = Instant::now();
+            self.refresh_now(dispatch, catalog).await;
+            tokio::time::sleep(self.refresh.saturating_sub(began.elapsed()).max(Duration::from_millis(100))).await;
+        }
+    }
+
+    /// Fetches the templates once.
+    pub async fn refresh_now(&self, dispatch: &Dispatch, catalog: &Catalog) {
+        let fetched = match dispatch.forms.all(&dispatch.client).await {
+            Ok(templates) => self.make(&templates, dispatch, catalog),
+            Err(_) => {
+                tracing::warn!("the templates cannot be fetched; the launch tools stay as they are");
+                LaunchTools { loaded: true, digest: self.now().digest, tools: self.now().tools.clone() }
+            }
+        };
+        self.tools.send_if_modified(|tools| {
+            let news = tools.digest != fetched.digest || !tools.loaded;
+            if news {
+                *tools = Arc::new(fetched);
+            }
+            news
+        });
+    }
+
+    fn make(&self, templates: &[Arc<Template>], dispatch: &Dispatch, catalog: &Catalog) -> LaunchTools {
+        let Some(general) = catalog.all().find(|tool| tool.entry.name == GENERAL) else {
+            return LaunchTools::default();
+        };
+        let mut chosen: Vec<&Arc<Template>> =
+            templates.iter().filter(|template| template.launchable && self.chooses(template)).collect();
+        chosen.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        let names = names(&chosen, catalog, &self.prefix);
+        let mut tools = Vec::new();
+        for (template, name) in chosen.iter().zip(names) {
+            let learned = dispatch.forms.learned(&template.id);
+            let Some(tool) = launch_tool(template, &general.entry, (&self.prefix, &name), &learned) else { continue };
+            if policy::visible(&tool.entry, &dispatch.policy).is_ok() {
+                tools.push(Arc::new(tool));
+            }
+        }
+        if self.choice == Choice::Auto && !affordable(&tools) {
+            tracing::info!(
+                templates = tools.len(),
+                "too many or too large templates for a launch tool each; name the wanted ones with --launch-tools"
+            );
+            tools.clear();
+        }
+        LaunchTools { digest: digest(&tools), tools, loaded: true }
+    }
+
+    fn chooses(&self, template: &Template) -> bool {
+        match &self.choice {
+            Choice::Auto => true,
+            Choice::Off => false,
+            Choice::Only(named) => named.iter().any(|name| *name == template.id || *name == template.name),
+        }
+    }
+}
+
+fn affordable(tools: &[Arc<Tool>]) -> bool {
+    let bytes = |tool: &Arc<Tool>| serde_json::to_string(&*tool.input_schema).map_or(0, |text| text.len());
+    tools.len() <= AUTO_TEMPLATES && tools.iter().map(bytes).sum::<usize>() < AUTO_BYTES
+}
+
+fn digest(tools: &[Arc<Tool>]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for tool in tools {
+        let target = tool.launch.as_ref().map(|target| target.template_id.as_str()).unwrap_or_default();
+        digest.update(json!([tool.name, tool.entry.description, &*tool.input_schema, target]).to_string());
+    }
+    digest.finalize().into()
+}
+
+/// The name of each template's tool, without the prefix; a cut or taken one gets a suffix that follows from the template.
+fn names(templates: &[&Arc<Template>], catalog: &Catalog, prefix: &str) -> Vec<String> {
+    let slugs: Vec<String> = templates.iter().map(|template| slug(&template.name)).collect();
+    let mut taken: HashMap<String, usize> = catalog.all().map(|tool| (tool.entry.name.clone(), 1)).collect();
+    for slug in &slugs {
+        *taken.entry(format!("launch_{slug}")).or_default() += 1;
+    }
+    let room = NAME_CHARACTERS.saturating_sub(prefix.chars().count());
+    let name = |(template, slug): (&&Arc<Template>, &String)| {
+        let whole = format!("launch_{slug}");
+        let clashes = taken.get(&whole).is_some_and(|times| *times > 1);
+        if !clashes && whole.len() <= room && !slug.is_empty() {
+            return whole;
+        }
+        // The name outlives the id, which changes when the design is published again; only a clash needs the id.
+        let hash = short_hash(if clashes { &template.id } else { &template.name });
+        let kept: String = whole.chars().take(room.saturating_sub(hash.len() + 1)).collect();
+        format!("{}_{hash}", kept.trim_end_matches('_'))
+    };
+    templates.iter().zip(&slugs).map(name).collect()
+}
+
+fn slug(name: &str) -> String {
+    let words = name.to_lowercase();
+    let words = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_")
+}
+
+fn short_hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn launch_tool(
+    template: &Template,
+    general: &Entry,
+    (prefix, name): (&str, &str),
+    learned: &BTreeSet<String>,
+) -> Option<Tool> {
+    let translation = template.form.as_ref()?.attributes_schema(true, learned);
+    let title = shorten(&template.name, 80);
+    let mut entry = general.clone();
+    entry.name = name.to_owned();
+    entry.title = format!("Launch: {title}");
+    entry.description = format!(
+        "WRITE: launches a workflow from the template {title:?}. Its form is in attributes; every value is checked before \
+         anything is sent. Try dry_run first. Not idempotent: after an unclear outcome look in list_workflows."
+    );
+    let schema = input_schema(&translation);
+    let mut faults = schema_profile::tool_faults(&format!("{prefix}{name}"), &entry.description);
+    faults.extend(schema_profile::schema_faults(&schema));
+    if !faults.is_empty() {
+        tracing::warn!(template = template.id, faults = faults.join("; "), "a template cannot be published as a tool");
+        return None;
+    }
+    for warning in &translation.warnings {
+        tracing::warn!(template = template.id, warning, "a launch form holds something unknown");
+    }
+    let target = LaunchTarget {
+        template_id: template.id.clone(),
+        template_name: template.name.clone(),
+        attribute_ids: translation.ids.into_iter().collect(),
+    };
+    Some(Tool::launcher(entry, prefix, schema, target))
+}
+
+fn input_schema(translation: &Translation) -> Map<String, Value> {
+    let default = "Fill what is left out from the form's defaults; true unless given.";
+    let mut properties = Map::new();
+    properties.insert("attributes".into(), translation.schema.clone().into());
+    properties.insert("use_default_values".into(), json!({"type": "boolean", "description": default}));
+    properties.insert("dry_run".into(), tool_schema::dry_run());
+    let mut schema = Map::new();
+    schema.insert("type".into(), "object".into());
+    schema.insert("properties".into(), properties.into());
+    schema.insert("required".into(), json!(["attributes"]));
+    tool_schema::published(&schema)
+}
