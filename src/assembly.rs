@@ -152,17 +152,14 @@ pub async fn simulate(config: &mut Config) -> Result<Simulator, SimulatorError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{audit, config::Options};
+    use crate::{
+        audit,
+        config::{Options, load_from},
+    };
 
     fn config() -> Config {
-        // The simulator's switch keeps credentials of the machine that runs the tests out.
-        let options = Options {
-            simulator: Some(true),
-            audit_log: Some("-".into()),
-            region: Some("na1".into()),
-            ..Options::default()
-        };
-        crate::config::load(options).unwrap()
+        let options = Options { audit_log: Some("-".into()), ..Options::default() };
+        load_from(options, &|_| None).unwrap()
     }
 
     fn with_client(mut config: Config) -> Config {

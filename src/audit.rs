@@ -672,6 +672,26 @@ mod tests {
     }
 
     #[test]
+    fn an_append_waits_for_whoever_holds_the_file() {
+        let place = Place::new();
+        place.record("read").succeeded();
+        let held = File::open(place.path()).unwrap();
+        held.lock().unwrap();
+        let record = place.record("write");
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                record.succeeded();
+                tell.send(())
+            });
+            assert!(told.recv_timeout(std::time::Duration::from_millis(50)).is_err());
+            held.unlock().unwrap();
+            told.recv().unwrap();
+        });
+        assert_eq!(place.lines().len(), 2);
+    }
+
+    #[test]
     fn a_half_written_last_line_is_dropped_and_the_chain_goes_on() {
         for reopened in [true, false] {
             let place = Place::new();

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Looks a variable up; tests bring their own.
-type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Everything the program was told.
 #[derive(Debug)]
@@ -122,7 +122,8 @@ pub fn load(command_line: Options) -> Result<Config, ConfigError> {
     })
 }
 
-fn load_from(command_line: Options, environment: Environment<'_>) -> Result<Config, ConfigError> {
+/// The same in any environment, for tests.
+pub(crate) fn load_from(command_line: Options, environment: Environment<'_>) -> Result<Config, ConfigError> {
     let mut options = command_line.without_empty().over(Options::from_environment(environment)?.without_empty());
     if let Some(path) = options.config.clone() {
         options = options.over(read_file(path)?.without_empty());

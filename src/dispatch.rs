@@ -156,6 +156,9 @@ impl Dispatch {
         let verdict = self.decide(entry, record)?;
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+        if let Some(fault) = request::overlong(entry, &args) {
+            return Err(CallError::invalid_arguments(&tool.name, vec![fault]));
+        }
         let place = self.place(entry, &args)?;
         let launch = match entry.prepare {
             Some(Preparation::AttributeTypes) => {

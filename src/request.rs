@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     arguments::Args,
+    error::ArgumentFault,
     manifest::{Api, Effect, Entry, Method, Place},
 };
 
@@ -90,6 +91,23 @@ fn path(entry: &Entry, args: &Args) -> String {
         }
     }
     path
+}
+
+/// The longest query that is sent, in bytes once encoded: a URL of the `http` crate ends at 65,534.
+const QUERY_BYTES: usize = 60_000;
+
+/// The fault of the argument that makes the query too long for a URL, if it is.
+#[must_use]
+pub fn overlong(entry: &Entry, args: &Args) -> Option<ArgumentFault> {
+    let in_query = |name: &str| entry.parameters.get(name).is_some_and(|parameter| parameter.place == Place::Query);
+    let query = args.iter().filter(|(name, _)| in_query(name));
+    let encoded = |value| utf8_percent_encode(&query_text(value), NON_ALPHANUMERIC).map(str::len).sum::<usize>();
+    let sizes: Vec<(&str, usize)> = query.map(|(name, value)| (name, encoded(value))).collect();
+    if sizes.iter().map(|(_, size)| size).sum::<usize>() <= QUERY_BYTES {
+        return None;
+    }
+    let (longest, _) = sizes.into_iter().max_by_key(|(_, size)| *size)?;
+    Some(ArgumentFault::new(longest, "is too long for a URL", "a shorter value"))
 }
 
 /// A list is one value with commas (ironclad-api.md §4).

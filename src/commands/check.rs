@@ -73,8 +73,8 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
         Err(error) => return wrong(&mut report, "credentials", &error),
     };
     report.ok(&format!("credentials: {how}"))?;
-    if token(&dispatch, is_static, &mut report).await? {
-        reads(&dispatch, &catalog, &mut report).await?;
+    if token(&dispatch, is_static, &mut report).await? && reads(&dispatch, &catalog, &mut report).await? && is_static {
+        report.ok(&format!("host: {} answers, and takes the token", dispatch.client.origin()))?;
     }
     drop(simulator);
     Ok(if report.failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
@@ -157,7 +157,8 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> Result<(), CommandError> {
+/// Whether any read was answered.
+async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> Result<bool, CommandError> {
     let published = || catalog.published(&dispatch.policy);
     let groups: BTreeSet<&str> = published().map(|tool| tool.entry.group.as_str()).collect();
     let mut read = false;
@@ -180,10 +181,11 @@ async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> R
     match &dispatch.as_user {
         None => report.warn(
             "acting user: none, so Ironclad may refuse to launch or to act; set --as-user-email (IRONCLAD_AS_USER_EMAIL)",
-        ),
-        Some(user) if read => report.ok(&format!("acting user: {user} may read")),
-        Some(_) => Ok(()),
+        )?,
+        Some(user) if read => report.ok(&format!("acting user: {user} may read"))?,
+        Some(_) => {}
     }
+    Ok(read)
 }
 
 /// Whether every other read would end the same way.

@@ -1,13 +1,21 @@
 //! Everything that needs more than pure code: a real MCP client against the server, the simulator behind it.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
+mod ids;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -120,7 +120,7 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) simulator: Simulator,
     pub(crate) http: reqwest::Client,
-    audit: PathBuf,
+    log: AuditFile,
     _folder: TempDir,
 }
 
@@ -135,12 +135,12 @@ impl Stage {
         let Backstage { wire, simulator, audit, _folder } = Backstage::with(setting).await;
         let client = Desk::open(person, modern, wire).await;
         let http = reqwest::Client::new();
-        Self { client, simulator, http, audit, _folder }
+        Self { client, simulator, http, log: AuditFile(audit), _folder }
     }
 
     /// A client of another server over the same simulator and audit log.
     pub(crate) async fn another(&self, setting: Setting) -> Client {
-        let wire = serve(&setting, &self.simulator, self.audit.clone());
+        let wire = serve(&setting, &self.simulator, self.log.0.clone());
         Desk::open(setting.person, setting.modern, wire).await
     }
 
@@ -216,20 +216,43 @@ impl Stage {
         self.ok("launch_workflow", nda()).await
     }
 
+    /// The client apart from the rest, to end it.
+    pub(crate) fn parted(self) -> (Client, AuditFile, impl Sized) {
+        (self.client, self.log, (self.simulator, self._folder))
+    }
+
     /// The lines of the audit log.
     pub(crate) fn audit(&self) -> Vec<Value> {
-        self.audit_text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.log.lines()
     }
 
     pub(crate) fn audit_text(&self) -> String {
-        std::fs::read_to_string(&self.audit).unwrap_or_default()
+        self.log.text()
     }
 
-    /// The lines of the audit log once one of them satisfies `wanted`; a call that the client gave up is recorded late.
+    /// The lines of the audit log once one of them satisfies `wanted`.
     pub(crate) async fn audit_with(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.log.lines_with(wanted).await
+    }
+}
+
+/// An audit log on disk.
+pub(crate) struct AuditFile(PathBuf);
+
+impl AuditFile {
+    fn lines(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap_or_default()
+    }
+
+    /// The lines once one of them satisfies `wanted`; a call that the client gave up is recorded late.
+    pub(crate) async fn lines_with(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let polling = async {
             loop {
-                let lines = self.audit();
+                let lines = self.lines();
                 if lines.iter().any(&wanted) {
                     return lines;
                 }

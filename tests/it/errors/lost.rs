@@ -50,7 +50,7 @@ async fn a_write_without_a_sound_answer_is_sent_once_and_says_how_to_look() {
         let stage = stage(fault, 4).await;
         for (tool, arguments, look) in [
             ("launch_workflow", nda(), "list_workflows"),
-            ("create_webhook", json!({"events": ["*"], "target_url": "https://hooks.example/in"}), "list_webhooks"),
+            ("create_record", json!({"type": "mutualNda", "name": "x", "properties": {}}), "list_records"),
         ] {
             stage.forget_requests().await;
             let error = stage.fails(tool, arguments).await;
