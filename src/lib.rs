@@ -25,7 +25,8 @@
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms launch_tools
 //! 2 the world  ironclad audit
-//! 1 rules      arguments policy request answer cursor launch_form typed_values schema_profile tool_schema suggest   (pure)
+//! 1 rules      arguments policy request answer cursor launch_form record_values typed_values formula
+//!              schema_profile tool_schema suggest   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
@@ -42,11 +43,13 @@ pub mod cursor;
 pub mod dispatch;
 pub mod error;
 pub mod forms;
+pub mod formula;
 pub mod ironclad;
 pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;
 pub mod policy;
+pub mod record_values;
 pub mod request;
 pub mod schema_profile;
 pub mod server;

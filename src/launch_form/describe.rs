@@ -30,15 +30,17 @@ pub(super) fn field(field: &Field, asked: &Asked<'_>, style: Style) -> String {
     if style.as_text {
         sentences.push("As JSON text".into());
     }
-    if let Some(default) = &field.default {
-        sentences.push(format!("Default {}", in_words(default, DEFAULT)));
-    }
+    let default = field.default.as_ref().map(|default| in_words(default, DEFAULT));
+    let shown_by_default = default.as_ref().is_some_and(|text| !text.ends_with('…'));
+    sentences.extend(default.map(|default| format!("Default {default}")));
     if asked.has_learned(field) {
         sentences.push("Ironclad has required this before".into());
     } else if field.required == Required::Conditional {
         sentences.push("Ironclad may require this, depending on other answers".into());
     }
-    sentences.extend(example_of(field, style));
+    if !shown_by_default {
+        sentences.extend(example_of(field, style));
+    }
     joined(&sentences)
 }
 
@@ -83,11 +85,14 @@ fn hint(kind: &Kind) -> Option<&'static str> {
 }
 
 fn example_of(field: &Field, style: Style) -> Option<String> {
+    // The example of a table's row leaves out what need not be there.
+    let shown_in_row = style.in_table && !style.as_text && field.required != Required::Never;
     let told = match field.kind.innermost() {
         Kind::Open | Kind::Formula => true,
         Kind::One(Type::Text) => style.in_table || !field.options.is_empty(),
         Kind::One(Type::Boolean | Type::Number) => style.in_table,
-        Kind::One(_) | Kind::Row(_) | Kind::List(_) => style.in_table && !style.as_text,
+        Kind::One(Type::Money | Type::Duration) => style.in_table && !style.as_text,
+        Kind::One(_) | Kind::Row(_) | Kind::List(_) => shown_in_row,
     };
     if told {
         return None;

@@ -12,6 +12,9 @@ const SLUG: usize = 54;
 
 /// A distinct property name for each id, in the same order.
 pub(super) fn published<'a>(ids: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    if ids.clone().all(is_property_name) {
+        return ids.map(str::to_owned).collect();
+    }
     let mut taken: HashSet<String> = ids.clone().filter(|id| is_property_name(id)).map(str::to_owned).collect();
     ids.map(|id| if is_property_name(id) { id.to_owned() } else { name_for(id, &mut taken) }).collect()
 }

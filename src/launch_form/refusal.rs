@@ -37,7 +37,7 @@ fn missing(param: Option<&str>, key_path: Option<&str>, form: &LaunchForm) -> Re
     let mut refusal = Refusal::default();
     for path in named(param).into_iter().chain(key_path.map(str::to_owned)).collect::<BTreeSet<_>>() {
         let Some((field, at)) = place(&path, form) else { continue };
-        let whole = at.len() == "attributes.".len() + field.name.len();
+        let whole = at == format!("attributes.{}", field.name);
         if whole && field.required != Required::Always {
             refusal.learned.insert(field.id.clone());
         }

@@ -57,7 +57,7 @@ fn each_type_has_its_schema() {
         ),
         (
             json!({"type": "number", "displayName": "Seats", "default": 10}),
-            json!({"type": "number", "description": "Seats. Default 10. E.g. 1"}),
+            json!({"type": "number", "description": "Seats. Default 10"}),
         ),
         (
             json!({"type": "date", "displayName": "Start"}),

@@ -9,9 +9,9 @@ mod ids;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
-mod readme;
-#[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

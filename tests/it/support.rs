@@ -7,11 +7,13 @@ use ironclad_mcp::{
     catalog::Catalog,
     cursor::CursorKey,
     dispatch::{BodyUser, Dispatch},
+    forms::Forms,
     ironclad::{
         self,
         auth::{Auth, Credentials},
         retry::Patience,
     },
+    launch_tools::{Choice, Launchers},
     policy,
     server::Server,
     simulator::{self, Simulator},
@@ -51,6 +53,9 @@ pub(crate) struct Setting {
     pub(crate) person: Option<ElicitationAction>,
     /// The client speaks 2026-07-28 instead of opening a session.
     pub(crate) modern: bool,
+    /// The typed launch tools that are published.
+    pub(crate) launch_tools: Choice,
+    pub(crate) template_refresh: Duration,
 }
 
 impl Default for Setting {
@@ -73,6 +78,8 @@ impl Default for Setting {
             audit: None,
             person: None,
             modern: false,
+            launch_tools: Choice::Off,
+            template_refresh: Duration::from_secs(300),
         }
     }
 }
@@ -285,7 +292,8 @@ impl Backstage {
 fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStream {
     let catalog = Arc::new(Catalog::load(None, "").unwrap());
     let dispatch = dispatch(setting, simulator, &catalog, audit);
-    let server = Server::new(Arc::new(dispatch), catalog, "stdio");
+    let launchers = Launchers::new(setting.launch_tools.clone(), setting.template_refresh, String::new());
+    let server = Server::new(Arc::new(dispatch), catalog, launchers, "stdio");
     let (wire, far) = tokio::io::duplex(1 << 20);
     let (read, write) = tokio::io::split(far);
     tokio::spawn(transport::serve_lines(server, read, write, CancellationToken::new()));
@@ -315,6 +323,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
     Dispatch {
         policy: setting.policy.clone(),
         client: ironclad::Client::new(settings, auth).unwrap(),
+        forms: Forms::new(setting.template_refresh),
         audit: Arc::new(AuditLog::new(Target::File(audit))),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
