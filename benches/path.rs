@@ -1,6 +1,6 @@
 //! What a call costs besides Ironclad: the pure steps of the path, the catalogue, and the audit line.
 
-use std::{hint::black_box, sync::Arc};
+use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ironclad_mcp::{
@@ -8,6 +8,7 @@ use ironclad_mcp::{
     audit::{AuditLog, Record, Target, Who},
     catalog::{Catalog, Tool},
     cursor::{CursorKey, call_digest},
+    launch_form::LaunchForm,
     policy, request,
     server::published_tools,
 };
@@ -119,5 +120,35 @@ fn audit(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, requests, answers, catalogue, audit);
+/// A launch form of so many fields, of the types that templates use most.
+fn form(fields: usize) -> Map<String, Value> {
+    let types = ["string", "date", "number", "boolean", "email", "monetaryAmount", "duration", "address"];
+    let field = |n: usize| {
+        let kind = types.iter().cycle().nth(n).copied().unwrap_or("string");
+        let mut node = json!({"type": kind, "displayName": format!("Question {n}"), "required": "never"});
+        if n.is_multiple_of(4) {
+            node["required"] = "always".into();
+        }
+        if n.is_multiple_of(8) {
+            node["options"] = json!({"values": ["Monthly", "Quarterly", "Yearly"], "freeTextAllowed": false});
+        }
+        (format!("question{n}"), node)
+    };
+    (0..fields).map(field).collect()
+}
+
+fn launch_forms(c: &mut Criterion) {
+    let learned = BTreeSet::new();
+    let raw = form(100);
+    c.bench_function("launch form: translate 100 fields", |b| {
+        b.iter(|| LaunchForm::parse(black_box(&raw)).attributes_schema(true, &learned));
+    });
+    let form = LaunchForm::parse(&form(30));
+    let attributes = form.example();
+    c.bench_function("launch form: check", |b| {
+        b.iter(|| form.check(black_box(&attributes), false, &learned).expect("an example passes"));
+    });
+}
+
+criterion_group!(benches, requests, answers, catalogue, launch_forms, audit);
 criterion_main!(benches);

@@ -65,6 +65,18 @@ impl Answer {
         }
     }
 
+    /// The same answer with what would change beside it, where that is known.
+    #[must_use]
+    pub fn with_diff(self, diff: Option<Vec<Value>>) -> Self {
+        match (self.structured, diff) {
+            (Value::Object(mut members), Some(diff)) => {
+                members.insert("diff".into(), diff.into());
+                Self { resource: self.resource, ..Self::new(members.into()) }
+            }
+            (structured, _) => Self { structured, ..self },
+        }
+    }
+
     /// The same answer with what the caller should know beside it.
     #[must_use]
     pub fn with_notes(mut self, notes: Vec<String>) -> Self {
@@ -223,6 +235,7 @@ pub fn object(entry: &manifest::Entry, body: &[u8], shape: &Shape<'_>) -> Result
     let none = Vec::new();
     let (omit, page) = match &entry.answer {
         manifest::Answer::Object { omit, page, .. } => (omit, page.as_deref()),
+        manifest::Answer::Job { omit, .. } => (omit, None),
         manifest::Answer::Page { .. }
         | manifest::Answer::Form { .. }
         | manifest::Answer::Empty {}

@@ -50,6 +50,11 @@ impl Args {
     pub fn replace(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);
     }
+
+    /// Takes an argument away.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        self.0.shift_remove(name)
+    }
 }
 
 /// A tool's argument schema, compiled once.

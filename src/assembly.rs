@@ -25,7 +25,9 @@ use crate::{
         auth::{Auth, Credentials},
     },
     launch_tools::{Choice, Launchers},
+    record_types::RecordTypes,
     simulator::{self, Simulator, SimulatorError},
+    upload::UploadFolders,
 };
 
 /// How long a launch form is good for: a person who mends a template wants to see it, and a chat lasts minutes.
@@ -77,6 +79,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         policy,
         client,
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
+        records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
         audit: Arc::new(AuditLog::new(audit)),
         cursor_key,
         state_key,
@@ -86,6 +89,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         }),
         max_result_bytes: config.max_result_bytes,
         max_document_bytes: config.max_document_bytes,
+        upload_folders: UploadFolders::new(config.upload_folders),
     };
     let choice = match config.tools.launch {
         LaunchTools::Auto => Choice::Auto,

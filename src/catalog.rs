@@ -19,13 +19,14 @@ use crate::{
 };
 
 /// The manifests in the binary: file name and text.
-const EMBEDDED: [(&str, &str); 6] = [
+const EMBEDDED: [(&str, &str); 7] = [
     ("workflows.json", include_str!("../tool-manifests/workflows.json")),
     ("workflow-actions.json", include_str!("../tool-manifests/workflow-actions.json")),
     ("records.json", include_str!("../tool-manifests/records.json")),
     ("documents.json", include_str!("../tool-manifests/documents.json")),
     ("webhooks.json", include_str!("../tool-manifests/webhooks.json")),
     ("users.json", include_str!("../tool-manifests/users.json")),
+    ("async-launch.json", include_str!("../tool-manifests/async-launch.json")),
 ];
 
 /// The name of the schema that lies beside the manifests, which is no manifest.
@@ -214,7 +215,7 @@ impl Catalog {
     #[must_use]
     pub fn scopes(&self, settings: &policy::Settings) -> Vec<String> {
         let entries = || self.published(settings).map(|tool| &tool.entry);
-        let lookups = entries().filter_map(|entry| entry.prepare).map(|prepare| prepare.scope().to_owned());
+        let lookups = entries().filter_map(|entry| entry.prepare?.scope()).map(str::to_owned);
         let mut scopes: Vec<String> = entries().map(|entry| entry.scope.clone()).chain(lookups).collect();
         scopes.sort();
         scopes.dedup();
@@ -297,7 +298,7 @@ mod tests {
     type Row = (&'static str, Effect, &'static str, &'static str);
 
     const WORKFLOWS: [Row; 6] = [
-        ("list_workflows", Read, "", "status template_id updated_since filter hydrate_entities cursor limit"),
+        ("list_workflows", Read, "", "status template_id updated_since filter where hydrate_entities cursor limit"),
         ("get_workflow", Read, "workflow_id", "hydrate_entities"),
         ("launch_workflow", Write, "template_id attributes", "use_default_values"),
         ("update_workflow_attributes", Write, "workflow_id updates", "comment"),
@@ -319,7 +320,7 @@ mod tests {
             "list_records",
             Read,
             "",
-            "types updated_since filter sort_field sort_direction hydrate_entities address_as_object cursor limit",
+            "types updated_since filter where sort_field sort_direction hydrate_entities address_as_object cursor limit",
         ),
         ("get_record", Read, "record_id", "hydrate_entities address_as_object"),
         ("create_record", Write, "type name properties", "links parent children properties_to_amend address_as_object"),
@@ -369,10 +370,12 @@ mod tests {
         let expected: Vec<(&str, &str, Effect)> =
             CONTRACT.iter().flat_map(|(group, rows)| rows.iter().map(|row| (*group, row.0, row.1))).collect();
         let catalog = shipped();
-        let found: Vec<(&str, &str, Effect)> =
+        let mut found: Vec<(&str, &str, Effect)> =
             catalog.all().map(|t| (t.entry.group.as_str(), t.name.as_str(), t.entry.effect)).collect();
+        let beside = found.split_off(26);
         assert_eq!(found, expected);
-        assert_eq!(found.len(), 26);
+        let group = "async-launch";
+        assert_eq!(beside, [(group, "launch_workflow_async", Write), (group, "get_launch_status", Read)]);
         assert_eq!(policy::DEFAULT_TOOLSETS, CONTRACT.map(|(group, _)| group));
     }
 
@@ -472,7 +475,8 @@ mod tests {
     fn the_catalogue_stays_within_its_budget_of_bytes() {
         let catalog = shipped();
         let bytes = |reads_only: bool| {
-            let tools = catalog.all().filter(|tool| !reads_only || tool.entry.effect == Read);
+            let by_default = |tool: &&Arc<Tool>| policy::DEFAULT_TOOLSETS.contains(&tool.entry.group.as_str());
+            let tools = catalog.all().filter(by_default).filter(|tool| !reads_only || tool.entry.effect == Read);
             tools.fold((0, 0), |(prompt, whole), tool| {
                 let schema = Value::Object((*tool.input_schema).clone()).to_string();
                 let words = tool.name.len() + tool.entry.description.len() + schema.len();
@@ -664,6 +668,7 @@ mod tests {
             ("launch_workflow", "/creator"),
             ("update_workflow_approval", "/user"),
             ("revert_workflow_to_review", "/user"),
+            ("launch_workflow_async", "/creator"),
         ];
         assert_eq!(places, expected);
     }
@@ -672,7 +677,10 @@ mod tests {
     fn a_value_that_ironclad_adds_one_day_leaves_an_answer_valid() {
         for tool in shipped().all() {
             let members = match &tool.entry.answer {
-                Answer::Object { members, .. } | Answer::Page { members, .. } | Answer::Form { members } => members,
+                Answer::Object { members, .. }
+                | Answer::Page { members, .. }
+                | Answer::Form { members }
+                | Answer::Job { members, .. } => members,
                 Answer::Empty {} | Answer::Document {} => continue,
             };
             for (name, schema) in members {
@@ -726,7 +734,7 @@ mod tests {
             }
             Answer::Empty {} => vec![answer::empty(entry, &args, b"").unwrap()],
             // A form's answer and a document's are made while they are received; tests/it/tools.rs holds them.
-            Answer::Form { .. } | Answer::Document {} => Vec::new(),
+            Answer::Form { .. } | Answer::Job { .. } | Answer::Document {} => Vec::new(),
         };
         if entry.effect.is_write() {
             answers.push(answer::dry_run(&request::build(entry, &args, None)));
@@ -873,8 +881,9 @@ mod tests {
         ]);
         let catalog = Catalog::load(Some(added.path()), "").unwrap();
         let names: Vec<&str> = catalog.all().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names.len(), 26);
-        assert_eq!(names[23..], ["delete_webhook", "get_person", "get_export"]);
+        assert_eq!(names.len(), 28);
+        assert_eq!(names[23..25], ["delete_webhook", "get_person"]);
+        assert_eq!(names[27], "get_export");
         assert!(catalog.get("get_user").is_none(), "its file was replaced");
         assert!(!catalog.published(&settings(&[])).any(|tool| tool.name == "get_export"), "it is in no default group");
         let all = policy::Settings { toolsets: strings(&["exports"]), ..settings(&[]) };
@@ -909,7 +918,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_read_is_named() {
         let empty = folder(&[]);
-        assert_eq!(Catalog::load(Some(empty.path()), "").unwrap().all().count(), 26);
+        assert_eq!(Catalog::load(Some(empty.path()), "").unwrap().all().count(), 28);
         let missing = empty.path().join("missing");
         let message = Catalog::load(Some(&missing), "").unwrap_err().to_string();
         assert!(message.starts_with(&format!("cannot read {}", missing.display())), "{message}");

@@ -112,7 +112,7 @@ fn command(command: Command, options: Options) -> Ended {
         Command::Http(args) => http::run(args, configured(options)?),
         Command::Demo => one_thread(async { Ok(demo::run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::Call(args) => one_thread(call::run(args, configured(options)?)),
-        Command::Tools(args) => tools::run(&args, &configured(options)?),
+        Command::Tools(args) => one_thread(tools::run(args, configured(options)?)),
         Command::Check => one_thread(check::run(configured(options))),
         Command::Audit(args) => audit::run(&args, &configured(options)?),
         Command::Simulator(args) => simulator::run(args, &configured(options)?),

@@ -57,6 +57,8 @@ pub struct Config {
     pub max_result_bytes: usize,
     /// `--max-document-bytes`
     pub max_document_bytes: u64,
+    /// `--upload-dir`: folders that documents of a launch may be read from; none over HTTP.
+    pub upload_folders: Vec<PathBuf>,
     /// `--rate-budget`; read now, used by a later version.
     pub rate_budget: bool,
     /// `--allowed-host`; empty is loopback names.
@@ -76,9 +78,9 @@ pub struct Tools {
     pub prefix: String,
     /// `--manifests`
     pub manifests: Option<PathBuf>,
-    /// `--launch-tools`; read now, used by a later version.
+    /// `--launch-tools`
     pub launch: LaunchTools,
-    /// `--template-refresh`; read now, used by a later version.
+    /// `--template-refresh`
     pub template_refresh: Duration,
 }
 
@@ -173,6 +175,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
             10_000_000,
             (0, LARGEST_DOCUMENT),
         )?,
+        upload_folders: upload_folders(values::trimmed(options.upload_dir.clone()))?,
         rate_budget: options.rate_budget.unwrap_or(true),
         allowed_hosts: each("allowed_host", &values::trimmed(options.allowed_host), values::host)?,
         allowed_origins: each("allowed_origin", &values::trimmed(options.allowed_origin), values::web_origin)?,
@@ -254,6 +257,17 @@ fn log(options: &Options) -> Result<Log, ConfigError> {
         }
     };
     Ok(Log { filter, json })
+}
+
+fn upload_folders(named: Vec<String>) -> Result<Vec<PathBuf>, ConfigError> {
+    let folders: Vec<PathBuf> = named.into_iter().map(PathBuf::from).collect();
+    match folders.iter().find(|folder| !folder.is_dir()) {
+        None => Ok(folders),
+        Some(missing) => {
+            let fault = format!("{} is no folder; make it, or name another", missing.display());
+            Err(ConfigError::invalid("upload_dir", fault))
+        }
+    }
 }
 
 /// A setting with a type of its own.

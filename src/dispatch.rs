@@ -2,11 +2,16 @@
 
 mod attribute_types;
 mod failure;
+mod filter;
 mod form_answer;
+mod job;
 mod launch;
+mod prepare;
 mod receive;
+mod record_action;
+mod record_properties;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -19,11 +24,13 @@ use crate::{
     cursor::{CursorKey, call_digest},
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::Forms,
-    ironclad::{Client, Failure, Receiver},
-    manifest::{self, Entry, Preparation},
+    ironclad::{Client, Failure, Head, Receiver},
+    manifest::{self, Entry},
     policy::{self, Confirm, Verdict},
+    record_types::RecordTypes,
     request::{self, ActingUser, Request},
     tool_schema::DEFAULT_LIMIT,
+    upload::UploadFolders,
 };
 
 /// What every call needs.
@@ -34,6 +41,10 @@ pub struct Dispatch {
     pub client: Client,
     /// The templates' launch forms.
     pub forms: Forms,
+    /// The types of record properties.
+    pub records: RecordTypes,
+    /// The folders that documents may be read from.
+    pub upload_folders: UploadFolders,
     /// Where calls are recorded.
     pub audit: Arc<AuditLog>,
     /// The key of list cursors.
@@ -74,6 +85,14 @@ pub struct Caller<'a> {
     pub agent: String,
     /// The person behind the client, if the client can ask one.
     pub person: Option<&'a dyn Person>,
+    /// Where the client wants to hear how a long call goes on.
+    pub progress: Option<&'a dyn Progress>,
+}
+
+/// Somebody who waits for a long call.
+pub trait Progress: Sync {
+    /// Tells what is going on, and how long it has taken.
+    fn report<'a>(&'a self, waited: Duration, what: &'a str) -> BoxFuture<'a, ()>;
 }
 
 /// Somebody who can say yes or no.
@@ -156,26 +175,20 @@ impl Dispatch {
         let verdict = self.decide(entry, record)?;
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+        let place = self.place(entry, &args)?;
+        let mut found = prepare::prepare(self, tool, &mut args).await?;
         if let Some(fault) = request::overlong(entry, &args) {
             return Err(CallError::invalid_arguments(&tool.name, vec![fault]));
         }
-        let place = self.place(entry, &args)?;
-        let launch = match entry.prepare {
-            Some(Preparation::AttributeTypes) => {
-                attribute_types::resolve(self, entry, &mut args).await?;
-                None
-            }
-            Some(Preparation::LaunchForm) => Some(launch::prepare(self, tool, &mut args).await?),
-            None => None,
-        };
         let mut request = request::build(entry, &args, self.body_user.as_ref().map(BodyUser::acting));
+        found.address(&mut request);
         if let (manifest::Answer::Page { paging, .. }, Some(place)) = (&entry.answer, &place) {
             request.query.extend(place.window.query(*paging));
         }
         if args.flag("dry_run") {
             record.decide(Decision::DryRun, verdict.rule());
-            let notes = launch.map(|launch| launch.notes).unwrap_or_default();
-            return Ok(Reached::Answer(answer::dry_run(&request).with_notes(notes)));
+            let shown = answer::dry_run(&request).with_diff(found.diff).with_notes(found.notes);
+            return Ok(Reached::Answer(shown));
         }
         if matches!(verdict, Verdict::Ask { .. })
             && self.consent(entry, &args, caller, record).await? == Consent::Postponed
@@ -186,11 +199,27 @@ impl Dispatch {
             record.intend().map_err(|error| audit_unavailable(&error))?;
         }
         let prepared = Prepared { args, place, request };
-        match (self.send(entry, &prepared, record).await, launch) {
-            (Ok(answer), None) => Ok(Reached::Answer(answer)),
-            (Ok(answer), Some(launch)) => Ok(Reached::Answer(answer.with_notes(launch.notes))),
-            (Err(failure), None) => Err(failure::call_error(entry, &failure)),
-            (Err(failure), Some(launch)) => Err(launch.refusal(self, entry, &failure)),
+        self.deliver(entry, &prepared, (found, caller), record).await.map(Reached::Answer)
+    }
+
+    async fn deliver(
+        &self,
+        entry: &Entry,
+        prepared: &Prepared,
+        (found, caller): (prepare::Found, &Caller<'_>),
+        record: &mut Record,
+    ) -> Result<Answer, CallError> {
+        if matches!(entry.answer, manifest::Answer::Job { .. }) {
+            return job::status(self, entry, prepared, record).await;
+        }
+        if let Some(launch) = found.waited_launch() {
+            let job = job::Job { dispatch: self, entry, launch, caller };
+            let answer = job.run(&prepared.request, record).await?;
+            return Ok(found.annotate(answer));
+        }
+        match self.send(entry, prepared, record).await {
+            Ok(answer) => Ok(found.annotate(answer)),
+            Err(failure) => Err(found.refusal(self, entry, (&prepared.args, &failure)).await),
         }
     }
 
@@ -265,50 +294,51 @@ impl Dispatch {
                 let text = |name| args.text(name).unwrap_or_default();
                 let (workflow_id, document_key) = (text("workflow_id"), text("document_key"));
                 let document = receive::Document::new(workflow_id, document_key, self.max_document_bytes);
-                let answer = self.exchange(request, document, record).await?;
+                let (_, answer) = self.exchange(request, document, record).await?;
                 Ok(answer.narrowed(shape.fields.as_ref()))
             }
             (manifest::Answer::Page { .. }, Some(Place { window, digest })) => {
                 let seal = |offset| self.cursor_key.seal(digest, offset);
                 let shaped =
                     receive::Shaped::new(|body: &[u8]| answer::page(entry, args, body, &shape, (*window, &seal)));
-                self.exchange(request, shaped, record).await
+                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
             (manifest::Answer::Form { .. }, _) => {
                 let learned = self.forms.learned(args.text("template_id").unwrap_or_default());
-                let shaped = receive::Shaped::new(|body: &[u8]| form_answer::shape(body, &shape, &learned));
-                self.exchange(request, shaped, record).await
+                let known = (&learned, self.as_user.as_deref());
+                let shaped = receive::Shaped::new(|body: &[u8]| form_answer::shape(body, &shape, known));
+                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
             (manifest::Answer::Empty {}, _) => {
                 let shaped = receive::Shaped::new(|body: &[u8]| answer::empty(entry, args, body));
-                self.exchange(request, shaped, record).await
+                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
-            (manifest::Answer::Object { .. } | manifest::Answer::Page { .. }, _) => {
+            (manifest::Answer::Object { .. } | manifest::Answer::Page { .. } | manifest::Answer::Job { .. }, _) => {
                 let shaped = receive::Shaped::new(|body: &[u8]| answer::object(entry, body, &shape));
-                self.exchange(request, shaped, record).await
+                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
         }
     }
 
-    async fn exchange(
+    async fn exchange<T: Send>(
         &self,
         request: &Request,
-        mut receiver: impl Receiver<Answer = Answer>,
+        mut receiver: impl Receiver<Answer = T>,
         record: &mut Record,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Head, T), Failure> {
         // Until the exchange ends, a dropped call counts as sent once.
         record.sent(Sent { attempts: 1, ..Sent::default() });
         let exchange = self.client.send(request, &mut receiver).await;
         let head = match &exchange.result {
             Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
-            Err(Failure::NoToken(_) | Failure::NeverArrived(_) | Failure::Lost(_)) => None,
+            Err(Failure::NoToken(_) | Failure::NeverArrived(_) | Failure::Lost(_) | Failure::Unreadable(_)) => None,
         };
         record.sent(Sent {
             status: head.map(|head| head.status),
             request_id: head.and_then(|head| head.request_id.clone()),
             attempts: exchange.attempts,
         });
-        exchange.result.map(|(_, answer)| answer)
+        exchange.result
     }
 }
 
@@ -338,7 +368,7 @@ fn note_ids(entry: &Entry, answer: &Answer, record: &mut Record) {
     if !entry.effect.is_write() || entry.path_arguments().next().is_some() {
         return;
     }
-    for (member, name) in [("id", "id"), ("ironcladId", "ironclad_id")] {
+    for (member, name) in [("id", "id"), ("ironcladId", "ironclad_id"), ("asyncJobId", "async_job_id")] {
         if let Some(id) = answer.structured.get(member).and_then(Value::as_str) {
             record.found(name, id);
         }

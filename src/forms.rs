@@ -5,11 +5,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    marker::PhantomData,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -144,7 +146,7 @@ impl Forms {
 }
 
 /// Ironclad answered, and the answer will not be another one in a moment.
-fn says_no(failure: &Failure) -> bool {
+pub(crate) fn says_no(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused { head, .. } if (400..500).contains(&head.status) && head.status != 429)
 }
 
@@ -157,28 +159,33 @@ pub fn form_request(id: Option<&str>) -> Request {
         None => format!("{root}/workflow-schemas"),
     };
     let query = vec![("form".to_owned(), "launch".to_owned())];
-    Request { api: Api::Public, method: Method::Get, path, query, body: None, effect: Effect::Read }
+    Request { api: Api::Public, method: Method::Get, path, query, body: None, files: Vec::new(), effect: Effect::Read }
 }
 
 async fn fetch(client: &Client, id: &str) -> Result<Template, Failure> {
-    let mut whole = Whole::default();
+    let mut whole = Whole::<Value>::default();
     let (head, raw) = client.send(&form_request(Some(id)), &mut whole).await.result?;
     raw.as_object().and_then(Template::read).ok_or(Failure::Unsound(head, Unsound::Malformed))
 }
 
 async fn fetch_all(client: &Client) -> Result<Vec<Template>, Failure> {
-    let mut whole = Whole::default();
+    let mut whole = Whole::<Value>::default();
     let (head, raw) = client.send(&form_request(None), &mut whole).await.result?;
     let list = raw.get("list").and_then(Value::as_array).ok_or(Failure::Unsound(head, Unsound::Malformed))?;
     Ok(list.iter().filter_map(Value::as_object).filter_map(Template::read).collect())
 }
 
 /// Takes a whole JSON body.
-#[derive(Default)]
-struct Whole(Vec<u8>);
+pub(crate) struct Whole<T>(Vec<u8>, PhantomData<fn() -> T>);
 
-impl Receiver for Whole {
-    type Answer = Value;
+impl<T> Default for Whole<T> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+}
+
+impl<T: DeserializeOwned + Send> Receiver for Whole<T> {
+    type Answer = T;
 
     fn begin(&mut self, _head: &Head) {
         self.0.clear();
@@ -189,7 +196,7 @@ impl Receiver for Whole {
         self.0.len() <= FORM_BYTES
     }
 
-    fn finish(&mut self) -> Result<Value, Unsound> {
+    fn finish(&mut self) -> Result<T, Unsound> {
         if self.0.len() > FORM_BYTES {
             return Err(Unsound::TooLarge(self.0.len()));
         }

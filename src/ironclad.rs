@@ -5,6 +5,7 @@
 //! headers to another host.
 
 pub mod auth;
+mod multipart;
 pub mod region;
 pub mod retry;
 
@@ -117,6 +118,8 @@ pub enum Failure {
     Lost(Option<reqwest::Error>),
     /// It was answered, unsoundly.
     Unsound(Head, Unsound),
+    /// A file that should go along cannot be read, so nothing was sent.
+    Unreadable(std::io::Error),
 }
 
 /// How often a request was sent, and how its last attempt ended.
@@ -158,6 +161,12 @@ impl Client {
         self.settings.origin.as_str()
     }
 
+    /// The longest that one request may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
     /// Fetches a token, if one has to be fetched.
     ///
     /// # Errors
@@ -190,7 +199,7 @@ impl Client {
         let mut refused_token = None;
         loop {
             let result = self.attempt(request, receiver, &mut refused_token).await;
-            let sent = !matches!(result, Err(Failure::NoToken(_)));
+            let sent = !matches!(result, Err(Failure::NoToken(_) | Failure::Unreadable(_)));
             attempts += u32::from(sent);
             let failure = match result {
                 Ok(answer) => return Exchange { attempts, result: Ok(answer) },
@@ -262,9 +271,11 @@ impl Client {
             if same_host {
                 builder = builder.bearer_auth(token.expose_secret()).headers(self.acting_user.clone());
             }
-            if let Some(body) = &request.body {
-                builder = builder.json(body);
-            }
+            builder = match &request.body {
+                Some(body) if request.files.is_empty() => builder.json(body),
+                Some(body) => builder.multipart(multipart::form(body, &request.files).await?),
+                None => builder,
+            };
             let reply = builder.send().await.map_err(sending_failure)?;
             if !reply.status().is_redirection() || request.effect != Effect::Read {
                 return Ok(reply);
@@ -344,6 +355,6 @@ fn ending(failure: &Failure) -> Option<(Ending, Option<Duration>)> {
         Failure::Lost(_) => Some((Ending::Lost, None)),
         Failure::Unsound(_, Unsound::Malformed) => Some((Ending::Malformed, None)),
         Failure::NoToken(AuthError::Unreachable(_)) => Some((Ending::NeverArrived, None)),
-        Failure::NoToken(_) | Failure::Unsound(_, Unsound::TooLarge(_)) => None,
+        Failure::NoToken(_) | Failure::Unsound(_, Unsound::TooLarge(_)) | Failure::Unreadable(_) => None,
     }
 }

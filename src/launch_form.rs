@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::error::ArgumentFault;
+use crate::{error::ArgumentFault, suggest::shown};
 
 pub use refusal::{Refusal, faults_of_refusal};
 
@@ -181,6 +181,19 @@ impl LaunchForm {
         example::attributes(&self.fields)
     }
 
+    /// [`Self::example`] with `user` where an Ironclad user is asked for: nobody else is known to be one.
+    #[must_use]
+    pub fn example_for(&self, user: Option<&str>) -> Map<String, Value> {
+        let mut example = self.example();
+        for field in self.fields.all.iter().filter(|field| matches!(field.kind, Kind::One(Type::User))) {
+            match (example.get_mut(&field.id), user) {
+                (Some(made_up), Some(user)) if *made_up == example::plain(field) => *made_up = user.into(),
+                _ => {}
+            }
+        }
+        example
+    }
+
     /// Checks and normalises the attributes of a launch; `learned` is told in the notes, never required.
     ///
     /// # Errors
@@ -202,10 +215,67 @@ impl LaunchForm {
         check::one(&self.fields, id, value, at)
     }
 
+    /// The ids of the attributes, in the form's order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.fields.all.iter().map(|field| field.id.as_str())
+    }
+
+    /// The id of the attribute that a key names: the id itself, or the name published for it.
+    #[must_use]
+    pub fn id_of(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(|field| field.id.as_str())
+    }
+
+    /// Whether the attribute `id` must always have a value.
+    #[must_use]
+    pub fn is_required(&self, id: &str) -> bool {
+        self.fields.get(id).is_some_and(|field| field.required == Required::Always)
+    }
+
+    /// A fault at `at` for a key that is no attribute of a running workflow, with what was probably meant.
+    #[must_use]
+    pub fn unknown(&self, key: &str, at: &str) -> ArgumentFault {
+        let message = format!("{} is no attribute of this workflow", shown(&key.into()));
+        ArgumentFault { message, ..check::unknown(&self.fields, key, at) }
+    }
+
+    /// Every document among checked attributes, with the path by which our caller knows it.
+    pub fn documents<'a>(&self, attributes: &'a mut Map<String, Value>) -> Vec<(String, &'a mut Value)> {
+        let mut found = Vec::new();
+        documents(&self.fields, attributes, "attributes", &mut found);
+        found
+    }
+
     /// Whether the attribute `id` holds documents, which no attribute update can change (ironclad-api.md §8.4).
     #[must_use]
     pub fn holds_documents(&self, id: &str) -> bool {
         let kind = self.fields.get(id).map(|field| field.kind.innermost());
         matches!(kind, Some(Kind::One(Type::Document)))
+    }
+}
+
+fn documents<'a>(
+    fields: &Fields,
+    attributes: &'a mut Map<String, Value>,
+    at: &str,
+    found: &mut Vec<(String, &'a mut Value)>,
+) {
+    for (id, value) in attributes {
+        if let Some(field) = fields.get(id) {
+            documents_of(&field.kind, value, format!("{at}.{}", field.name), found);
+        }
+    }
+}
+
+fn documents_of<'a>(kind: &Kind, value: &'a mut Value, at: String, found: &mut Vec<(String, &'a mut Value)>) {
+    match (kind, value) {
+        (Kind::One(Type::Document), value) => found.push((at, value)),
+        (Kind::List(inner), Value::Array(items)) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                documents_of(inner, item, format!("{at}[{index}]"), found);
+            }
+        }
+        (Kind::Row(columns), Value::Object(members)) => documents(columns, members, &at, found),
+        (Kind::One(_) | Kind::List(_) | Kind::Row(_) | Kind::Formula | Kind::Open, _) => {}
     }
 }

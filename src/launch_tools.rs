@@ -51,8 +51,10 @@ pub enum Choice {
 /// The typed launch tools that there are now.
 #[derive(Debug, Default)]
 pub struct LaunchTools {
-    /// In the order of the templates' names.
+    /// Those that are published, in the order of the templates' names.
     pub tools: Vec<Arc<Tool>>,
+    /// Those that are narrowed away; kept so that a call of one is refused by its setting's name, and recorded.
+    hidden: Vec<Arc<Tool>>,
     /// Whether the templates were ever fetched.
     loaded: bool,
     /// What they were made from, to tell a change.
@@ -108,10 +110,11 @@ impl Launchers {
         self.tools.subscribe()
     }
 
-    /// The launch tool of a published name.
+    /// The launch tool of a name, published or narrowed away.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Tool>> {
-        self.tools.borrow().tools.iter().find(|tool| tool.name == name).cloned()
+        let now = self.tools.borrow();
+        now.tools.iter().chain(&now.hidden).find(|tool| tool.name == name).cloned()
     }
 
     /// Fetches the templates again and again; ends only when it is dropped.
@@ -123,13 +126,28 @@ impl Launchers {
         }
     }
 
+    /// Whether a name can be one of a typed launch tool, so that the templates are worth a look.
+    #[must_use]
+    pub fn may_name(&self, name: &str) -> bool {
+        name.strip_prefix(&self.prefix).is_some_and(|name| name.starts_with("launch_"))
+    }
+
+    /// The tools after one fetch that takes 2 s at most; for a program that does not stay.
+    pub async fn fetched(&self, dispatch: &Dispatch, catalog: &Catalog) -> Arc<LaunchTools> {
+        if tokio::time::timeout(FIRST_WAIT, self.refresh_now(dispatch, catalog)).await.is_err() {
+            tracing::warn!("the templates did not come in time; the launch tools are left out");
+        }
+        self.now()
+    }
+
     /// Fetches the templates once.
     pub async fn refresh_now(&self, dispatch: &Dispatch, catalog: &Catalog) {
         let fetched = match dispatch.forms.all(&dispatch.client).await {
             Ok(templates) => self.make(&templates, dispatch, catalog),
             Err(_) => {
                 tracing::warn!("the templates cannot be fetched; the launch tools stay as they are");
-                LaunchTools { loaded: true, digest: self.now().digest, tools: self.now().tools.clone() }
+                let LaunchTools { tools, hidden, digest, .. } = &*self.now();
+                LaunchTools { tools: tools.clone(), hidden: hidden.clone(), loaded: true, digest: *digest }
             }
         };
         self.tools.send_if_modified(|tools| {
@@ -149,12 +167,13 @@ impl Launchers {
             templates.iter().filter(|template| template.launchable && self.chooses(template)).collect();
         chosen.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         let names = names(&chosen, catalog, &self.prefix);
-        let mut tools = Vec::new();
+        let (mut tools, mut hidden) = (Vec::new(), Vec::new());
         for (template, name) in chosen.iter().zip(names) {
             let learned = dispatch.forms.learned(&template.id);
             let Some(tool) = launch_tool(template, &general.entry, (&self.prefix, &name), &learned) else { continue };
-            if policy::visible(&tool.entry, &dispatch.policy).is_ok() {
-                tools.push(Arc::new(tool));
+            match policy::visible(&tool.entry, &dispatch.policy) {
+                Ok(_) => tools.push(Arc::new(tool)),
+                Err(_) => hidden.push(Arc::new(tool)),
             }
         }
         if self.choice == Choice::Auto && !affordable(&tools) {
@@ -164,7 +183,7 @@ impl Launchers {
             );
             tools.clear();
         }
-        LaunchTools { digest: digest(&tools), tools, loaded: true }
+        LaunchTools { digest: digest(&tools), tools, hidden, loaded: true }
     }
 
     fn chooses(&self, template: &Template) -> bool {

@@ -24,7 +24,7 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms launch_tools
-//! 2 the world  ironclad audit
+//! 2 the world  ironclad audit upload
 //! 1 rules      arguments policy request answer cursor launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest   (pure)
 //! 0 words      manifest error
@@ -49,6 +49,7 @@ pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;
 pub mod policy;
+pub mod record_types;
 pub mod record_values;
 pub mod request;
 pub mod schema_profile;
@@ -58,3 +59,4 @@ pub mod suggest;
 pub mod tool_schema;
 pub mod transport;
 pub mod typed_values;
+pub mod upload;

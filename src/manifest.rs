@@ -169,19 +169,29 @@ impl Method {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preparation {
-    /// The workflow's schema tells which text in `updates[].value` is JSON and which is text.
+    /// The workflow's own schema tells what its attributes take, and its state whether they can be changed at all.
     AttributeTypes,
     /// The template's launch form tells which attributes a launch takes.
     LaunchForm,
+    /// The records metadata tells the type of each property that a record is given.
+    RecordProperties,
+    /// An action on a record is checked and its values are wrapped; nothing is looked up.
+    RecordAction,
+    /// The arguments `filter` and `where` become one formula over records.
+    RecordFilter,
+    /// The arguments `filter` and `where` become one formula over workflows.
+    WorkflowFilter,
 }
 
 impl Preparation {
-    /// The scope that the look-up itself needs.
+    /// The scope that the look-up itself needs; none where there is no look-up, or it only makes an error clearer.
     #[must_use]
-    pub fn scope(self) -> &'static str {
+    pub fn scope(self) -> Option<&'static str> {
         match self {
-            Self::AttributeTypes => "public.workflows.readWorkflows",
-            Self::LaunchForm => "public.workflows.readSchemas",
+            Self::AttributeTypes => Some("public.workflows.readWorkflows"),
+            Self::LaunchForm => Some("public.workflows.readSchemas"),
+            Self::RecordProperties => Some("public.records.readSchemas"),
+            Self::RecordAction | Self::RecordFilter | Self::WorkflowFilter => None,
         }
     }
 }
@@ -220,6 +230,8 @@ pub enum Place {
     Body,
     /// Nowhere: keeps the list items whose member (`wire`) contains the text, whatever the case.
     Item,
+    /// Nowhere by itself: conditions that the entry's `prepare` joins to the argument `filter`.
+    Conditions,
 }
 
 /// What comes back from an endpoint, and how it is shaped for the caller.
@@ -252,6 +264,14 @@ pub enum Answer {
     },
     /// A template with its launch form, answered as a JSON Schema with an example besides.
     Form {
+        /// JSON Schemas of the members worth knowing.
+        members: Map<String, Value>,
+    },
+    /// How a launch job stands; a failed one is an error.
+    Job {
+        /// Bulky members that are left out unless `fields` asks for them.
+        #[serde(default)]
+        omit: Vec<String>,
         /// JSON Schemas of the members worth knowing.
         members: Map<String, Value>,
     },
@@ -557,7 +577,7 @@ mod tests {
             assert_eq!(manifest["$schema"], "./manifest.schema.json");
             checked += 1;
         }
-        assert_eq!(checked, 6);
+        assert_eq!(checked, 7);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value, json};
 
-pub use action::{CheckedAction, action_schema, check_action};
+pub use action::{CheckedAction, check_action};
 
 use crate::{
     error::ArgumentFault,

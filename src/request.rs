@@ -9,6 +9,7 @@ use crate::{
     arguments::Args,
     error::ArgumentFault,
     manifest::{Api, Effect, Entry, Method, Place},
+    upload::Upload,
 };
 
 /// RFC 3986 §2.3: what never needs encoding.
@@ -27,6 +28,8 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// The JSON body.
     pub body: Option<Value>,
+    /// Documents that go along, to which the body refers by their parts.
+    pub files: Vec<Upload>,
     /// Whether it may be sent again, and how its failure reads.
     pub effect: Effect,
 }
@@ -59,6 +62,7 @@ pub fn build(entry: &Entry, args: &Args, acting_user: Option<ActingUser<'_>>) ->
         path: path(entry, args),
         query: template.query.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         body: None,
+        files: Vec::new(),
         effect: entry.effect,
     };
     for (name, parameter) in &entry.parameters {
@@ -72,7 +76,7 @@ pub fn build(entry: &Entry, args: &Args, acting_user: Option<ActingUser<'_>>) ->
                 let pointer = parameter.wire.as_deref().unwrap_or(&own);
                 insert(request.body.get_or_insert_with(|| Value::Object(Map::new())), pointer, value.clone());
             }
-            Place::Path | Place::Item => {}
+            Place::Path | Place::Item | Place::Conditions => {}
         }
     }
     if let (Some(pointer), Some(user)) = (&template.acting_user, acting_user) {
@@ -86,11 +90,17 @@ fn path(entry: &Entry, args: &Args) -> String {
     for segment in entry.request.path.split('/').skip(1) {
         path.push('/');
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) => path.extend(utf8_percent_encode(args.text(name).unwrap_or_default(), SEGMENT)),
+            Some(name) => path.push_str(&self::segment(args.text(name).unwrap_or_default())),
             None => path.push_str(segment),
         }
     }
     path
+}
+
+/// An id as one segment of a path.
+#[must_use]
+pub fn segment(id: &str) -> String {
+    utf8_percent_encode(id, SEGMENT).to_string()
 }
 
 /// The longest query that is sent, in bytes once encoded: a URL of the `http` crate ends at 65,534.
@@ -145,6 +155,9 @@ impl Request {
         }
         if let Some(body) = &self.body {
             shown.insert("body".into(), body.clone());
+        }
+        if !self.files.is_empty() {
+            shown.insert("files".into(), self.files.iter().map(Upload::to_json).collect());
         }
         shown.into()
     }

@@ -3,6 +3,7 @@
 //! The published tools are made once; a call costs a look-up by name. Nothing here knows what a tool does.
 
 mod elicitation;
+mod progress;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -19,11 +20,11 @@ use rmcp::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use self::elicitation::Asker;
+use self::{elicitation::Asker, progress::Waiting};
 use crate::{
     answer::{Answer, Resource},
     catalog::{self, Catalog},
-    dispatch::{Caller, Dispatch, Person, Reached},
+    dispatch::{Caller, Dispatch, Person, Progress, Reached},
     error::CallError,
     launch_tools::Launchers,
     manifest::Effect,
@@ -75,7 +76,9 @@ pub fn published_tools(catalog: &Catalog, settings: &policy::Settings) -> Vec<To
     catalog.published(settings).map(|tool| published(tool)).collect()
 }
 
-fn published(tool: &catalog::Tool) -> Tool {
+/// One tool, as `tools/list` gives it.
+#[must_use]
+pub fn published(tool: &catalog::Tool) -> Tool {
     let entry = &tool.entry;
     let is_write = entry.effect.is_write();
     let access = if is_write { "write" } else { "read" };
@@ -279,8 +282,12 @@ impl ServerHandler for Server {
         };
         let arguments: JsonObject = request.arguments.take().unwrap_or_default();
         let asker = Asker::new(&shared.states, &mut request, &arguments, &cx)?;
-        let caller =
-            Caller { agent: agent(&cx, shared.transport), person: asker.as_ref().map(|asker| asker as &dyn Person) };
+        let waiting = Waiting::new(&cx);
+        let caller = Caller {
+            agent: agent(&cx, shared.transport),
+            person: asker.as_ref().map(|asker| asker as &dyn Person),
+            progress: waiting.as_ref().map(|waiting| waiting as &dyn Progress),
+        };
         let called = tokio::select! {
             called = shared.dispatch.call(&tool, arguments, caller) => called,
             // The record's guard writes the line of the dropped call.

@@ -112,7 +112,7 @@ pub fn output_schema(entry: &Entry) -> Map<String, Value> {
     let mut schema = match &entry.answer {
         Answer::Page { members, page, .. } => return page_schema(members, page.is_some()),
         Answer::Object { members, page, .. } => object_schema(with_url(members, page.is_some())),
-        Answer::Form { members } => object_schema(members.clone()),
+        Answer::Form { members } | Answer::Job { members, .. } => object_schema(members.clone()),
         Answer::Empty {} => object_schema(empty_members(entry)),
         Answer::Document {} => object_schema(document_members()),
     };
@@ -124,8 +124,11 @@ pub fn output_schema(entry: &Entry) -> Map<String, Value> {
         if matches!(entry.answer, Answer::Object { .. }) {
             properties.insert("truncated".into(), json!({"type": "boolean"}));
         }
-        if entry.prepare == Some(Preparation::LaunchForm) {
+        if entry.prepare.is_some() {
             properties.insert("notes".into(), json!({"type": "array", "items": {"type": "string"}}));
+        }
+        if matches!(entry.prepare, Some(Preparation::AttributeTypes | Preparation::RecordProperties)) {
+            properties.insert("diff".into(), json!({"type": "array", "items": {"type": "object"}}));
         }
     }
     schema

@@ -223,20 +223,30 @@ fn is_digits(text: &str) -> bool {
     (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A document that Ironclad fetches: `{"url": "https://…"}`.
+/// A document: one that Ironclad fetches (`url`), a local file (`path`), or bytes (`filename`, `content_base64`).
 ///
 /// # Errors
-/// The value is no such object; a file's own content is not read here.
+/// The value is no such object; the file itself is not looked at here.
 pub fn document(value: &Value) -> Read<'_> {
-    const EXPECTED: &str = "a document that Ironclad can fetch: {\"url\":\"https://example.com/contract.docx\"}";
+    const EXPECTED: &str = "a document: {\"url\":\"https://example.com/contract.docx\"}, {\"path\":\"contract.docx\"}, \
+                            or {\"filename\":\"contract.docx\",\"content_base64\":\"…\"}";
     let Some(members) = value.as_object() else { return flawed(value, "no document", EXPECTED) };
-    let mut flaws = unknown_members(members, &["url"]);
-    match members.get("url") {
-        None => flaws.push(Flaw::missing("url", EXPECTED)),
-        Some(url) if !url.as_str().is_some_and(is_web_url) => {
-            flaws.push(Flaw::of(url, "no web address", "an address that begins with https://").under(".url"));
+    let mut flaws = unknown_members(members, &["url", "path", "filename", "content_base64"]);
+    for name in ["path", "filename", "content_base64"] {
+        if let Some(member) = members.get(name).filter(|member| !member.is_string()) {
+            flaws.push(Flaw::of(member, "no text", EXPECTED).under(&format!(".{name}")));
         }
-        Some(_) => {}
+    }
+    if let Some(url) = members.get("url").filter(|url| !url.as_str().is_some_and(is_web_url)) {
+        flaws.push(Flaw::of(url, "no web address", "an address that begins with https://").under(".url"));
+    }
+    let has = |name: &str| members.contains_key(name);
+    match (has("url"), has("path"), has("filename"), has("content_base64")) {
+        (true, false, false, false) | (false, true, false, false) | (false, false, true, true) => {}
+        (false, false, true, false) => flaws.push(Flaw::missing("content_base64", EXPECTED)),
+        (false, false, false, true) => flaws.push(Flaw::missing("filename", EXPECTED)),
+        (false, false, false, false) => flaws.push(Flaw::missing("url", EXPECTED)),
+        (_, _, _, _) => flaws.push(Flaw::of(value, "more than one document", EXPECTED)),
     }
     if flaws.is_empty() { Ok(Cow::Borrowed(value)) } else { Err(flaws) }
 }
@@ -343,6 +353,9 @@ mod tests {
             (document, json!("https://a.example/x.pdf"), "", "no document"),
             (document, json!({"url": "ftp://a.example"}), ".url", "no web address"),
             (document, json!({"file": "x"}), ".file", "no member"),
+            (document, json!({"path": 5}), ".path", "no text"),
+            (document, json!({"filename": "a.pdf"}), ".content_base64", "is missing"),
+            (document, json!({"url": "https://a.example/x.pdf", "path": "x.pdf"}), "", "more than one document"),
         ];
         for (reader, value, below, message) in table {
             let flaws = reader(&value).unwrap_err();

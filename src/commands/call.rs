@@ -3,7 +3,7 @@
 //! It walks the same path as a client's call, the audit log included. Its result is printed indented on a pipe too: the
 //! sizes are small, and every JSON reader takes it.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
@@ -15,11 +15,11 @@ use super::{
 use crate::{
     answer::{Answer, Resource},
     assembly::{self, Assembly},
-    catalog::Catalog,
+    catalog::Tool,
     cli::CallArgs,
     config::Config,
     dispatch::{Caller, Reached},
-    manifest, policy,
+    manifest,
 };
 
 /// The agent's name in the audit log.
@@ -29,15 +29,17 @@ pub(super) const AGENT: &str = "cli";
 pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     let arguments = arguments(&args.args)?;
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
-    let Assembly { dispatch, catalog, .. } = assembly::assemble(config)?;
-    let Some(tool) = catalog.get(&args.tool) else {
-        return Err(CommandError::Usage(unknown(&args.tool, &catalog, &dispatch.policy)));
+    let has_credentials = !config.secrets.is_empty();
+    let assembly = assembly::assemble(config)?;
+    let Some(tool) = tool(&args.tool, &assembly, has_credentials).await else {
+        return Err(CommandError::Usage(unknown(&args.tool, &assembly)));
     };
+    let dispatch = assembly.dispatch;
     if args.out.is_some() && !matches!(tool.entry.answer, manifest::Answer::Document {}) {
         return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
     }
-    let caller = Caller { agent: AGENT.to_owned(), person: None };
-    let reached = dispatch.call(tool, arguments, caller).await;
+    let caller = Caller { agent: AGENT.to_owned(), person: None, progress: None };
+    let reached = dispatch.call(&tool, arguments, caller).await;
     drop(simulator);
     match reached {
         Ok(Reached::Answer(answer)) => {
@@ -53,6 +55,19 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     }
 }
 
+/// The tool of a name; for one that only a template can bring, the templates are fetched.
+async fn tool(name: &str, assembly: &Assembly, has_credentials: bool) -> Option<Arc<Tool>> {
+    let Assembly { dispatch, catalog, launchers } = assembly;
+    if let Some(tool) = catalog.get(name) {
+        return Some(Arc::clone(tool));
+    }
+    if !has_credentials || !launchers.may_name(name) || !launchers.is_on(catalog, &dispatch.policy) {
+        return None;
+    }
+    launchers.refresh_now(dispatch, catalog).await;
+    launchers.get(name)
+}
+
 fn arguments(text: &str) -> Result<Map<String, Value>, CommandError> {
     match serde_json::from_str(text) {
         Ok(Value::Object(arguments)) => Ok(arguments),
@@ -63,9 +78,16 @@ fn arguments(text: &str) -> Result<Map<String, Value>, CommandError> {
     }
 }
 
-fn unknown(name: &str, catalog: &Catalog, policy: &policy::Settings) -> String {
-    let published = catalog.published(policy).map(|tool| tool.name.as_str());
-    let nearest = published.min_by_key(|known| strsim::damerau_levenshtein(known, name));
+fn unknown(name: &str, assembly: &Assembly) -> String {
+    let Assembly { dispatch, catalog, launchers } = assembly;
+    if launchers.may_name(name) && !launchers.is_on(catalog, &dispatch.policy) {
+        return format!(
+            "there is no tool {name}; typed launch tools need --access workflows=full, and --launch-tools other than off"
+        );
+    }
+    let typed = launchers.now();
+    let names = catalog.published(&dispatch.policy).chain(&typed.tools).map(|tool| tool.name.as_str());
+    let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
     let nearest = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
     format!("there is no tool {name}{nearest} `ironclad-mcp tools` prints them all")
 }
@@ -95,6 +117,7 @@ fn keep_document(answer: &Answer, out: Option<&Path>) -> Result<(), CommandError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Options, load_from};
 
     #[test]
     fn arguments_are_one_object() {
@@ -107,8 +130,11 @@ mod tests {
 
     #[test]
     fn an_unknown_tool_is_answered_with_the_nearest() {
-        let catalog = Catalog::load(None, "").unwrap();
-        let told = unknown("get_workflw", &catalog, &policy::Settings::default());
+        let options = Options { audit_log: Some("-".into()), ..Options::default() };
+        let assembly = assembly::assemble(load_from(options, &|_| None).unwrap()).unwrap();
+        let told = unknown("get_workflw", &assembly);
         assert!(told.contains("did you mean get_workflow?"), "{told}");
+        let told = unknown("launch_mutual_nda", &assembly);
+        assert!(told.contains("--access workflows=full"), "{told}");
     }
 }

@@ -167,7 +167,7 @@ async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> R
             report.warn(&format!("{group}: not tried, since every read of it needs an id"))?;
             continue;
         };
-        let caller = Caller { agent: AGENT.to_owned(), person: None };
+        let caller = Caller { agent: AGENT.to_owned(), person: None, progress: None };
         let Err(error) = dispatch.call(tool, least(tool), caller).await else {
             read = true;
             report.ok(&format!("{group}: {} answers", tool.name))?;

@@ -36,6 +36,10 @@ async fn serve(args: HttpArgs, mut config: Config) -> Ended {
     let stop = stop::on_signal();
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
     warn_without_credentials(&config);
+    // Whoever calls over HTTP is not the user whose files these are.
+    if !std::mem::take(&mut config.upload_folders).is_empty() {
+        tracing::warn!("--upload-dir is for stdio; no local file is read for callers over HTTP");
+    }
     let settings = HttpSettings {
         listen: args.listen,
         allowed_hosts: std::mem::take(&mut config.allowed_hosts),

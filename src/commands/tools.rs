@@ -1,35 +1,57 @@
 //! `ironclad-mcp tools`: the tools that the configuration publishes, for clients of several kinds.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::{
     CommandError, Ended,
-    console::{say, stdout_is_terminal},
+    console::{complain, say, stdout_is_terminal},
 };
 use crate::{
-    assembly,
+    assembly::{self, Assembly},
     catalog::{Catalog, Tool},
     cli::{ToolsArgs, ToolsFormat},
-    config::Config,
-    policy,
-    server::published_tools,
+    config::{Config, LaunchTools},
+    launch_tools::GENERAL,
+    policy, server,
 };
 
-/// Prints the tools; nothing is signed in to.
-pub(super) fn run(args: &ToolsArgs, config: &Config) -> Ended {
-    let catalog = assembly::catalog(config)?;
+/// Prints the tools; only typed launch tools take a sign-in, and only where they are published.
+pub(super) async fn run(args: ToolsArgs, config: Config) -> Ended {
+    let catalog = assembly::catalog(&config)?;
+    let mut tools: Vec<Arc<Tool>> = catalog.published(&config.policy).cloned().collect();
+    tools.extend(typed(config, &catalog).await?);
     let default = if stdout_is_terminal() { ToolsFormat::Markdown } else { ToolsFormat::Mcp };
-    say(&printed(&catalog, &config.policy, args.format.unwrap_or(default))?)?;
+    say(&printed(&tools, args.format.unwrap_or(default))?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn printed(catalog: &Catalog, policy: &policy::Settings, format: ToolsFormat) -> Result<String, CommandError> {
-    let published = || catalog.published(policy).map(AsRef::as_ref);
+/// The typed launch tools, as far as the credentials reach; without any, none.
+async fn typed(mut config: Config, catalog: &Catalog) -> Result<Vec<Arc<Tool>>, CommandError> {
+    let general = catalog.all().find(|tool| tool.entry.name == GENERAL);
+    let granted = general.is_some_and(|tool| policy::grants(&tool.entry, &config.policy));
+    if !granted || config.tools.launch == LaunchTools::Off || (config.secrets.is_empty() && !config.simulator) {
+        return Ok(Vec::new());
+    }
+    let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
+    // The catalogue needs no acting user and no audit log, so what is wrong with them is only told.
+    let typed = match assembly::assemble(config) {
+        Ok(Assembly { dispatch, catalog, launchers }) => launchers.fetched(&dispatch, &catalog).await.tools.clone(),
+        Err(error) => {
+            complain(&format!("the typed launch tools are not shown: {error}"));
+            Vec::new()
+        }
+    };
+    drop(simulator);
+    Ok(typed)
+}
+
+fn printed(tools: &[Arc<Tool>], format: ToolsFormat) -> Result<String, CommandError> {
+    let published = || tools.iter().map(AsRef::as_ref);
     let json: Value = match format {
         ToolsFormat::Markdown => return Ok(markdown(published())),
-        ToolsFormat::Mcp => json!({ "tools": published_tools(catalog, policy) }),
+        ToolsFormat::Mcp => json!({ "tools": published().map(server::published).collect::<Vec<_>>() }),
         ToolsFormat::Openai => published().map(openai).collect(),
         ToolsFormat::Anthropic => published().map(anthropic).collect(),
     };
@@ -70,7 +92,8 @@ mod tests {
     use super::*;
 
     fn shown(policy: &policy::Settings, format: ToolsFormat) -> String {
-        printed(&Catalog::load(None, "").unwrap(), policy, format).unwrap()
+        let catalog = Catalog::load(None, "").unwrap();
+        printed(&catalog.published(policy).cloned().collect::<Vec<_>>(), format).unwrap()
     }
 
     #[test]

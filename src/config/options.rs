@@ -130,6 +130,18 @@ pub struct Options {
     #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_DOCUMENT_BYTES", help_heading = "Limits")]
     pub max_document_bytes: Option<u64>,
 
+    /// Folder that documents of a launch may be read from, with all below it; repeatable, never over HTTP [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "IRONCLAD_UPLOAD_DIR",
+        help_heading = "Limits",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub upload_dir: Option<Vec<String>>,
+
     /// What `http` accepts as Host; repeatable [default: loopback names]
     #[arg(
         long,
@@ -199,6 +211,7 @@ impl Options {
             rate_budget: self.rate_budget.or(lower.rate_budget),
             max_result_bytes: self.max_result_bytes.or(lower.max_result_bytes),
             max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
+            upload_dir: self.upload_dir.or(lower.upload_dir),
             allowed_host: self.allowed_host.or(lower.allowed_host),
             allowed_origin: self.allowed_origin.or(lower.allowed_origin),
             audit_log: self.audit_log.or(lower.audit_log),
@@ -231,6 +244,7 @@ impl Options {
             &mut self.tools,
             &mut self.exclude_tools,
             &mut self.launch_tools,
+            &mut self.upload_dir,
             &mut self.allowed_host,
             &mut self.allowed_origin,
         ];

@@ -31,6 +31,12 @@ pub struct OauthClient {
 }
 
 impl Secrets {
+    /// Whether there is nothing to sign in with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.access_token.is_none() && self.client.is_none()
+    }
+
     /// Reads what the environment has.
     pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
         let read = |name| secret(name, environment);

@@ -1,83 +1,197 @@
-//! Reads `updates[].value` by the type that the workflow's own schema gives the attribute.
+//! Checks attribute updates against the workflow itself before anything is sent.
 //!
-//! Models send every value as text. Text that could be JSON of another type (`"12.5"`, `"false"`) is text or not by the
-//! attribute's type, which only Ironclad knows, so the workflow is read once; where no text is ambiguous, it is not.
-
-use std::collections::HashMap;
+//! Models send every value as text, and only the workflow's own schema tells whether `"12.5"` is text or a number; the
+//! same read shows the state and the present values, so what Ironclad would refuse for those is refused here.
+//! `readOnly` is not looked at: live schemas say it of everything (ironclad-api.md §6.1).
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Dispatch, failure, receive::Shaped};
+use super::{
+    Dispatch,
+    prepare::{Found, not_read},
+    receive::Shaped,
+};
 use crate::{
     answer::ShapeError,
     arguments::Args,
-    error::{CallError, Code, Outcome},
+    error::{ArgumentFault, CallError, Code, Outcome},
+    launch_form::LaunchForm,
     manifest::{Effect, Entry, Method},
     request::{self, Request},
 };
 
-/// Attribute types whose values are text on the wire (ironclad-api.md §6.1).
-const TEXT_TYPES: [&str; 8] =
-    ["string", "email", "date", "linkedRecord", "parentRecord", "childRecord", "entity_reference", "entityReference"];
-
-/// Decodes the values of `updates` in place.
-pub(super) async fn resolve(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Result<(), CallError> {
-    let Some(Value::Array(updates)) = args.get("updates") else { return Ok(()) };
-    if !updates.iter().any(|update| decoded(update).is_some()) {
-        return Ok(());
-    }
-    let mut updates = updates.clone();
-    let types = types(dispatch, entry, args).await?;
-    for update in &mut updates {
-        let kind = update.get("path").and_then(Value::as_str).and_then(|path| types.get(path));
-        let Some(value) = decoded(update).filter(|_| kind.is_some_and(|kind| !TEXT_TYPES.contains(&kind.as_str())))
-        else {
-            continue;
-        };
-        if let Some(given) = update.get_mut("value") {
-            *given = value;
-        }
-    }
-    args.replace("updates", updates.into());
-    Ok(())
-}
-
-/// The JSON of another type that an update's text could stand for.
-fn decoded(update: &Value) -> Option<Value> {
-    let text = update.get("value")?.as_str()?;
-    serde_json::from_str(text).ok().filter(|value: &Value| !value.is_string() && !value.is_null())
-}
-
+/// What of a workflow decides about an update.
 #[derive(Deserialize)]
 struct Workflow {
-    schema: HashMap<String, Node>,
+    #[serde(default)]
+    schema: Map<String, Value>,
+    #[serde(default)]
+    attributes: Map<String, Value>,
+    step: Option<String>,
+    status: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Node {
-    #[serde(rename = "type")]
-    kind: String,
+/// Checks `updates`, and puts each value into the form that its attribute takes.
+pub(super) async fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Result<Found, CallError> {
+    let Some(mut updates) = args.get("updates").and_then(Value::as_array).cloned() else {
+        return Ok(Found::default());
+    };
+    let workflow = read(dispatch, entry, args).await?;
+    if let Some(error) = wrong_state(entry, &workflow) {
+        return Err(error);
+    }
+    if workflow.schema.is_empty() {
+        return Ok(Found::notes(vec![
+            "Ironclad showed no schema of the workflow, so the values went unchecked".into(),
+        ]));
+    }
+    let form = LaunchForm::parse(&workflow.schema);
+    let (mut faults, mut notes) = (Vec::new(), Vec::new());
+    for (index, update) in updates.iter_mut().enumerate() {
+        match settle(&workflow, &form, update, &format!("updates[{index}]")) {
+            Ok(said) => notes.extend(said),
+            Err(wrong) => faults.extend(wrong),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(CallError::invalid_arguments(&entry.name, faults));
+    }
+    let diff = diff(&workflow, &updates);
+    if diff.is_empty() {
+        let message = format!("{} was not sent: the workflow has these values already", entry.name);
+        let hint = "nothing is left to do; Ironclad refuses an update that changes nothing";
+        return Err(CallError::new(Code::Conflict, message, hint).with_outcome(Outcome::NotSent));
+    }
+    args.replace("updates", updates.into());
+    let mut found = Found::notes(notes);
+    found.diff = Some(diff);
+    Ok(found)
 }
 
-/// The type of each attribute of the workflow that the call is about.
-async fn types(dispatch: &Dispatch, entry: &Entry, args: &Args) -> Result<HashMap<String, String>, CallError> {
+async fn read(dispatch: &Dispatch, entry: &Entry, args: &Args) -> Result<Workflow, CallError> {
     let updates = request::build(entry, args, None);
     let path = updates.path.trim_end_matches("/attributes").to_owned();
     let request = Request { path, method: Method::Get, query: Vec::new(), body: None, effect: Effect::Read, ..updates };
-    let mut receiver = Shaped::new(|body: &[u8]| {
-        let workflow: Workflow = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
-        Ok(workflow.schema.into_iter().map(|(id, node)| (id, node.kind)).collect())
-    });
-    let (_, types) = dispatch.client.send(&request, &mut receiver).await.result.map_err(|failure| {
-        let mut error = failure::call_error(entry, &failure);
-        // Only the look-up was sent: whatever became of it, the write was not.
-        if error.code == Code::OutcomeUnknown {
-            error.code = Code::UpstreamUnavailable;
-            error.hint = Some("nothing was changed: the workflow's schema could not be read; try again".into());
-            error.message = format!("{} was not sent: the workflow's schema could not be read", entry.name);
+    let mut receiver =
+        Shaped::new(|body: &[u8]| serde_json::from_slice::<Workflow>(body).map_err(|_| ShapeError::Malformed));
+    let result = dispatch.client.send(&request, &mut receiver).await.result;
+    result.map(|(_, workflow)| workflow).map_err(|failure| not_read(entry, &failure, "the workflow"))
+}
+
+/// Attributes can be changed in the Review step of an active workflow alone (ironclad-api.md §8.4).
+fn wrong_state(entry: &Entry, workflow: &Workflow) -> Option<CallError> {
+    let status = workflow.status.as_deref().filter(|status| *status != "active");
+    let step = workflow.step.as_deref().filter(|step| *step != "Review");
+    let (state, hint) = match (status, step) {
+        (None, None) => return None,
+        (Some("paused"), _) => ("paused".to_owned(), "resume_workflow makes it active again"),
+        (Some(status), _) => (status.to_owned(), "a workflow that has ended cannot be changed"),
+        (None, Some(step)) => {
+            (format!("in the step {step}"), "revert_workflow_to_review leads back where isRevertibleToReview says so")
         }
-        error.with_outcome(Outcome::NotSent)
-    })?;
-    Ok(types)
+    };
+    let message = format!("{} was not sent: the workflow is {state}, and attributes change in Review only", entry.name);
+    Some(CallError::new(Code::Conflict, message, hint).with_outcome(Outcome::NotSent))
+}
+
+/// Checks one update, and writes its path and value as Ironclad takes them; what comes back are the notes.
+fn settle(
+    workflow: &Workflow,
+    form: &LaunchForm,
+    update: &mut Value,
+    at: &str,
+) -> Result<Vec<String>, Vec<ArgumentFault>> {
+    let text = |name: &str| update.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (key, action) = (text("path"), text("action"));
+    let path_at = format!("{at}.path");
+    let Some(id) = form.id_of(&key).filter(|id| workflow.schema.contains_key(*id)).map(str::to_owned) else {
+        return Err(vec![form.unknown(&key, &path_at)]);
+    };
+    if form.holds_documents(&id) {
+        let message = format!("{id} holds documents, which an attribute update cannot change");
+        return Err(vec![ArgumentFault::new(path_at, message, "attributes that hold no documents")]);
+    }
+    let mut notes = Vec::new();
+    if let Some(path) = update.get_mut("path") {
+        *path = id.as_str().into();
+    }
+    if action == "remove" {
+        return if form.is_required(&id) { Err(vec![irremovable(&id, path_at)]) } else { Ok(notes) };
+    }
+    let value_at = format!("{at}.value");
+    let Some(value) = update.get_mut("value") else {
+        return Err(vec![ArgumentFault::new(value_at, "is required to set, and missing", "the attribute's new value")]);
+    };
+    let checked = form.check_value(&id, value, &value_at)?;
+    notes.extend(checked.notes);
+    *value = checked.value;
+    Ok(notes)
+}
+
+fn irremovable(id: &str, at: String) -> ArgumentFault {
+    ArgumentFault::new(at, format!("{id} is required, so it cannot be removed"), "another value for it, with set")
+}
+
+/// What each update that changes something changes.
+fn diff(workflow: &Workflow, updates: &[Value]) -> Vec<Value> {
+    let change = |update: &Value| {
+        let path = update.get("path")?.as_str()?;
+        let before = workflow.attributes.get(path).unwrap_or(&Value::Null);
+        let removed = update.get("action").is_some_and(|action| action == "remove");
+        let after = if removed { &Value::Null } else { update.get("value")? };
+        (!same(before, after)).then(|| json!({"path": path, "before": before, "after": after}))
+    };
+    updates.iter().filter_map(change).collect()
+}
+
+/// Whether two values are the same to Ironclad, which answers dates, numbers and references in other forms than it takes.
+pub(super) fn same(held: &Value, given: &Value) -> bool {
+    match (held, given) {
+        (Value::Object(held), Value::Object(given)) => {
+            held.len() == given.len()
+                && held.iter().all(|(key, held)| given.get(key).is_some_and(|given| same(held, given)))
+        }
+        (Value::Array(held), Value::Array(given)) => {
+            held.len() == given.len() && held.iter().zip(given).all(|(held, given)| same(held, given))
+        }
+        (Value::Number(held), Value::Number(given)) => held.as_f64() == given.as_f64(),
+        (Value::Object(held), Value::String(_)) => {
+            ["recordId", "readableId"].iter().any(|member| held.get(*member) == Some(given))
+        }
+        (Value::String(held), Value::String(given)) => held == given || same_moment(held, given),
+        (held, given) => held == given,
+    }
+}
+
+fn same_moment(held: &str, given: &str) -> bool {
+    let moment = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    moment(held).is_some_and(|held| Some(held) == moment(given))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ironclad_answers_in_another_form_is_the_same() {
+        let reference = json!({"recordId": "ee254b45-6789-4891-8c99-f06caaae8d7b", "readableId": "IC-1"});
+        let table = [
+            (json!("Acme"), json!("Acme"), true),
+            (json!("Acme"), json!("acme"), false),
+            (json!(5), json!(5.0), true),
+            (json!({"currency": "USD", "amount": 5}), json!({"amount": 5.0, "currency": "USD"}), true),
+            (json!({"years": 1}), json!({"years": 1, "months": 2}), false),
+            (json!("2026-01-31T00:00:00.000Z"), json!("2026-01-31T01:00:00+01:00"), true),
+            (json!(["a", "b"]), json!(["a"]), false),
+            (reference.clone(), json!("IC-1"), true),
+            (reference, json!("IC-2"), false),
+            (Value::Null, Value::Null, true),
+            (Value::Null, json!("x"), false),
+        ];
+        for (held, given, expected) in table {
+            assert_eq!(same(&held, &given), expected, "{held} {given}");
+        }
+    }
 }

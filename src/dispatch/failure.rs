@@ -29,6 +29,12 @@ pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
             let timed_out = error.as_ref().is_some_and(reqwest::Error::is_timeout);
             lost(entry, None, if timed_out { "it did not answer in time" } else { "the connection broke" })
         }
+        Failure::Unreadable(error) => CallError::new(
+            Code::InvalidArguments,
+            format!("{} was not sent: a document cannot be read ({error})", entry.name),
+            "nothing was sent; check the file, and call again",
+        )
+        .with_outcome(Outcome::NotSent),
         Failure::Unsound(head, Unsound::Malformed) => lost(entry, Some(head), "its answer was malformed"),
         Failure::Unsound(head, Unsound::TooLarge(bytes)) if entry.effect == Effect::Read => {
             too_large(entry, head, *bytes)
@@ -112,6 +118,11 @@ fn refused(entry: &Entry, head: &Head, body: &[u8]) -> CallError {
 /// nothing says that it refused.
 fn refusal_code(status: u16, code: Option<&str>) -> Option<Code> {
     match (status, code) {
+        // A failed launch job comes with status 200 (ironclad-api.md §9.1), and only its code says why.
+        (200, Some("FORBIDDEN")) => Some(Code::Forbidden),
+        (200, Some("NOT_FOUND")) => Some(Code::NotFound),
+        (200, Some("INVALID_STATE" | "CONFLICT")) => Some(Code::Conflict),
+        (200, _) => Some(Code::Rejected),
         (..400, _) => None,
         (_, Some("NOT_FOUND")) => Some(Code::NotFound),
         (401, _) => Some(Code::Unauthorized),

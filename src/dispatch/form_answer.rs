@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// Shapes the reply of `GET /workflow-schemas/{id}`; the raw form goes where the whole would be too large.
-pub(super) fn shape(body: &[u8], shape: &Shape<'_>, learned: &BTreeSet<String>) -> Result<Answer, ShapeError> {
+pub(super) fn shape(
+    body: &[u8],
+    shape: &Shape<'_>,
+    (learned, user): (&BTreeSet<String>, Option<&str>),
+) -> Result<Answer, ShapeError> {
     let mut raw: Map<String, Value> = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
     let template = Template::read(&raw).ok_or(ShapeError::Malformed)?;
     raw.insert("template_id".into(), template.id.into());
@@ -22,7 +26,7 @@ pub(super) fn shape(body: &[u8], shape: &Shape<'_>, learned: &BTreeSet<String>) 
         });
         raw.insert("conditional".into(), conditional.collect());
         raw.insert("attributes_schema".into(), crate::tool_schema::published(&translation.schema).into());
-        raw.insert("example".into(), form.example().into());
+        raw.insert("example".into(), form.example_for(user).into());
         if !translation.ids.is_empty() {
             raw.insert("attribute_ids".into(), json!(translation.ids));
         }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Dispatch, failure};
 use crate::{
@@ -11,16 +11,25 @@ use crate::{
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::Template,
     ironclad::Failure,
-    launch_form::faults_of_refusal,
+    launch_form::{LaunchForm, faults_of_refusal},
     manifest::Entry,
+    request::Request,
+    upload::Upload,
 };
 
 /// A launch whose attributes keep to its template's form.
+#[derive(Default)]
 pub(super) struct Launch {
     /// `None` where the form could not be looked at.
     template: Option<Arc<Template>>,
     /// What was normalised, and what the caller should know.
     pub(super) notes: Vec<String>,
+    /// The documents that go along.
+    uploads: Vec<Upload>,
+    /// Ironclad has to fetch documents, which is too slow for the synchronous route (ironclad-api.md §8.3).
+    fetches: bool,
+    /// The launch becomes a job that this server waits for.
+    job: bool,
 }
 
 /// The arguments with the template that a typed launch tool stands for, for the audit log.
@@ -61,12 +70,18 @@ pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -
     let checked = form
         .check(&given, args.flag("use_default_values"), &dispatch.forms.learned(&id))
         .map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
-    args.replace("attributes", checked.attributes.into());
-    Ok(Launch { template: Some(template), notes: checked.notes })
+    let mut attributes = checked.attributes;
+    let mut launch = Launch { notes: checked.notes, ..Launch::default() };
+    let faults = launch.take_documents(form, &mut attributes, dispatch, &tool.entry).await;
+    if !faults.is_empty() {
+        return Err(CallError::invalid_arguments(&tool.name, faults));
+    }
+    args.replace("attributes", attributes.into());
+    Ok(Launch { template: Some(template), ..launch })
 }
 
 fn unchecked(why: &str) -> Launch {
-    Launch { template: None, notes: vec![why.to_owned()] }
+    Launch { notes: vec![why.to_owned()], ..Launch::default() }
 }
 
 /// The form could not be fetched: nothing was sent, whatever became of the look-up.
@@ -92,12 +107,63 @@ fn may_not_launch(tool: &Tool, template: &Template) -> CallError {
     CallError::new(Code::Forbidden, message, hint).with_outcome(Outcome::NotSent)
 }
 
+/// The end of the asynchronous route, which takes JSON alone (ironclad-api.md §9.1).
+const ASYNC: &str = "/async";
+
 impl Launch {
+    /// A launch of this template, to explain its refusal by.
+    pub(super) fn of(template: Option<Arc<Template>>) -> Self {
+        Self { template, ..Self::default() }
+    }
+
+    /// Puts the name of its part in the place of each document that goes along; faults are those of its file.
+    async fn take_documents(
+        &mut self,
+        form: &LaunchForm,
+        attributes: &mut Map<String, Value>,
+        dispatch: &Dispatch,
+        entry: &Entry,
+    ) -> Vec<ArgumentFault> {
+        let takes_files = !entry.request.path.ends_with(ASYNC);
+        let mut faults = Vec::new();
+        for (at, document) in form.documents(attributes) {
+            let part = format!("file{}", self.uploads.len());
+            match dispatch.upload_folders.read(document, &at, part).await {
+                Ok(None) => self.fetches = true,
+                Ok(Some(_)) if !takes_files => faults.push(ArgumentFault::new(
+                    at,
+                    "a launch job takes no files",
+                    "a url that Ironclad can fetch, or launch_workflow instead",
+                )),
+                Ok(Some(upload)) => {
+                    *document = json!({ "file": upload.part });
+                    self.uploads.push(upload);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        faults
+    }
+
+    /// Files make the request multipart; documents to fetch make it a job, since fetching takes its time.
+    pub(super) fn address(&mut self, request: &mut Request) {
+        request.files = std::mem::take(&mut self.uploads);
+        self.job = self.fetches && request.files.is_empty() && !request.path.ends_with(ASYNC);
+        if self.job {
+            request.path.push_str(ASYNC);
+        }
+    }
+
+    /// Whether the launch becomes a job that this server waits for.
+    pub(super) fn is_job(&self) -> bool {
+        self.job
+    }
+
     /// The failure of a launch; a 400 that names attributes becomes the faults that our own check would have named.
     pub(super) fn refusal(&self, dispatch: &Dispatch, entry: &Entry, failure: &Failure) -> CallError {
         let mut error = failure::call_error(entry, failure);
         let (Failure::Refused { head, body }, Some(template)) = (failure, &self.template) else { return error };
-        let Some(form) = template.form.as_ref().filter(|_| head.status == 400) else { return error };
+        let Some(form) = template.form.as_ref().filter(|_| matches!(head.status, 200 | 400)) else { return error };
         let Ok(said) = serde_json::from_slice::<Value>(body) else { return error };
         let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
         let refusal = faults_of_refusal(

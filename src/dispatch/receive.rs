@@ -49,10 +49,14 @@ impl<T: Send, F: FnMut(&[u8]) -> Result<T, ShapeError> + Send> Receiver for Shap
         if self.body.len() > JSON_BYTES {
             return Err(Unsound::TooLarge(self.body.len()));
         }
-        (self.shape)(&self.body).map_err(|error| match error {
-            ShapeError::Malformed => Unsound::Malformed,
-            ShapeError::TooLarge { bytes } => Unsound::TooLarge(bytes),
-        })
+        (self.shape)(&self.body).map_err(|error| unsound(&error))
+    }
+}
+
+pub(super) fn unsound(error: &ShapeError) -> Unsound {
+    match error {
+        ShapeError::Malformed => Unsound::Malformed,
+        ShapeError::TooLarge { bytes } => Unsound::TooLarge(*bytes),
     }
 }
 

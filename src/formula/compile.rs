@@ -184,20 +184,16 @@ pub fn where_schema() -> Map<String, Value> {
     let schema = json!({
         "type": "array",
         "minItems": 1,
-        "description": "Conditions that must all hold; a plain form of filter.",
         "items": {
             "type": "object",
             "properties": {
                 "property": {"type": "string"},
                 "op": {"type": "string", "enum": OPERATORS},
-                "value": {
-                    "type": "string",
-                    "x-open": true,
-                    "description": "Text, number, true, false or a date such as 2026-01-31; none with is_empty, is_not_empty.",
-                },
+                "value": {"type": "string", "x-open": true},
             },
             "required": ["property", "op"],
         },
+        "description": "A plain filter: all must hold. Dates as 2026-01-31.",
     });
     schema.as_object().cloned().unwrap_or_default()
 }

@@ -169,6 +169,15 @@ fn the_schema_of_where_keeps_the_profile() {
     assert_eq!(schema_faults(tool.as_object().unwrap()), Vec::<String>::new());
 }
 
+#[test]
+fn lists_offer_conditions_as_they_are_compiled() {
+    let catalog = crate::catalog::Catalog::load(None, "").unwrap();
+    for name in ["list_workflows", "list_records"] {
+        let entry = &catalog.get(name).unwrap().entry;
+        assert_eq!(entry.parameters["where"].schema, where_schema(), "{name}");
+    }
+}
+
 fn any_text() -> impl Strategy<Value = Text> {
     any::<String>().prop_filter_map("both quotes", Text::new)
 }

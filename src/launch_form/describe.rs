@@ -76,7 +76,7 @@ fn hint(kind: &Kind) -> Option<&'static str> {
             Type::Record => Some("A record's Ironclad ID or UUID"),
             Type::Entity => Some("An entity's id or UUID"),
             Type::Address => Some("In the USA with region and postcode"),
-            Type::Document => Some("A pdf, doc or docx that Ironclad can fetch"),
+            Type::Document => Some("A pdf, doc or docx: url, or path (local file), or filename with content_base64"),
             Type::Text | Type::Boolean | Type::Number | Type::Date | Type::Email | Type::Money | Type::Duration => None,
         },
         Kind::Open => Some("Type unknown here; passed on as given"),

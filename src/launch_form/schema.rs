@@ -144,7 +144,11 @@ fn single(field: &Field, one: Type, depth: usize, listed: bool) -> Option<Map<St
             let members = json!({"lines": lines, "locality": text, "region": text, "postcode": text, "country": text});
             Some(members_schema(members, &["lines", "locality", "country"]))
         }
-        Type::Document => Some(members_schema(json!({"url": {"type": "string"}}), &["url"])),
+        Type::Document => {
+            let text = json!({"type": "string"});
+            let members = json!({"url": text, "path": text, "filename": text, "content_base64": text});
+            Some(members_schema(members, &[]))
+        }
     }
 }
 

@@ -74,8 +74,8 @@ fn each_type_has_its_schema() {
         ),
         (
             json!({"type": "document", "displayName": "Policy"}),
-            json!({"type": "object", "properties": {"url": text()}, "required": ["url"],
-                "description": "Policy. A pdf, doc or docx that Ironclad can fetch. E.g. {\"url\":\"https://example.com/contract.docx\"}"}),
+            json!({"type": "object", "properties": {"url": text(), "path": text(), "filename": text(), "content_base64": text()},
+                "description": "Policy. A pdf, doc or docx: url, or path (local file), or filename with content_base64. E.g. {\"url\":\"https://example.com/contract.docx\"}"}),
         ),
         (
             json!({"type": "parentRecord", "displayName": "Parent"}),

@@ -1,7 +1,7 @@
 //! Checks the seven record actions and wraps their values (ironclad-api.md §9.3).
 //!
-//! The schema is one flat object for all seven, since the profile has no unions; which property goes with which action
-//! is told in the descriptions and checked here. Properties may also stand beside `type`, as a model tends to put them.
+//! The published schema is one object for all seven, since the profile has no unions; which property goes with which
+//! action is checked here. Properties may also stand beside `type`, as a model tends to put them.
 
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,6 @@ pub struct CheckedAction {
 struct Property {
     key: &'static str,
     kind: &'static str,
-    label: &'static str,
     /// The only values there are; none where any will do.
     options: &'static [&'static str],
 }
@@ -35,34 +34,33 @@ struct Action {
     optional: &'static [&'static str],
 }
 
-const fn property(key: &'static str, kind: &'static str, label: &'static str) -> Property {
-    Property { key, kind, label, options: &[] }
+const fn property(key: &'static str, kind: &'static str) -> Property {
+    Property { key, kind, options: &[] }
 }
 
 const RENEWAL_TYPES: [&str; 5] = ["Auto-Renew", "Optional Extension", "Evergreen", "None", "Other"];
 const NAMES: [&str; 7] = ["activate", "terminate", "supersede", "extend", "cancelAutoRenewal", "editRenewal", "undo"];
 
 const PROPERTIES: [Property; 16] = [
-    Property { key: "standard_renewalType", kind: "string", label: "How it renews", options: &RENEWAL_TYPES },
-    property("otherRenewalType", "string", "How it renews where the type is Other"),
-    property("effectiveDate", "date", "When it takes effect"),
-    property("expirationDate", "date", "When it expires"),
-    property("standard_initialTermLength", "duration", "First term"),
-    property("standard_renewalTermLength", "duration", "Term of a renewal"),
-    property("standard_renewalsRemaining", "number", "Renewals left"),
-    property("standard_renewalOptOutDate", "date", "Last day to opt out of renewal"),
-    property("standard_renewalOptOutPeriod", "duration", "Notice to opt out of renewal"),
-    property("standard_terminationNoticePeriod", "duration", "Notice to terminate"),
-    property("standard_terminatedDate", "date", "When notice was given"),
-    property("standard_terminationEffectiveDate", "date", "When it ends"),
-    property("standard_terminatingRecordId", "string", "Record that ends it"),
-    property("standard_supersededDate", "date", "When it was decided"),
-    property("standard_supersessionEffectiveDate", "date", "When it is replaced"),
-    property("standard_supersedingRecordId", "string", "Record that replaces it"),
+    Property { key: "standard_renewalType", kind: "string", options: &RENEWAL_TYPES },
+    property("otherRenewalType", "string"),
+    property("effectiveDate", "date"),
+    property("expirationDate", "date"),
+    property("standard_initialTermLength", "duration"),
+    property("standard_renewalTermLength", "duration"),
+    property("standard_renewalsRemaining", "number"),
+    property("standard_renewalOptOutDate", "date"),
+    property("standard_renewalOptOutPeriod", "duration"),
+    property("standard_terminationNoticePeriod", "duration"),
+    property("standard_terminatedDate", "date"),
+    property("standard_terminationEffectiveDate", "date"),
+    property("standard_terminatingRecordId", "string"),
+    property("standard_supersededDate", "date"),
+    property("standard_supersessionEffectiveDate", "date"),
+    property("standard_supersedingRecordId", "string"),
 ];
 
-const UNDO: Property =
-    Property { key: "standard_undoObligationAction", kind: "string", label: "Action to undo", options: &NAMES };
+const UNDO: Property = Property { key: "standard_undoObligationAction", kind: "string", options: &NAMES };
 
 const ACTIONS: [Action; 7] = [
     Action {
@@ -217,52 +215,9 @@ fn wanted(key: &str) -> String {
     }
 }
 
-/// The schema of the argument `action`, within the profile at depth 2: one object for all seven actions.
-#[must_use]
-pub fn action_schema() -> Map<String, Value> {
-    let fields: Map<String, Value> = properties().map(|property| (property.key.to_owned(), field(property))).collect();
-    let needs = ACTIONS.iter().map(|action| match action.required {
-        [] => format!("{}: nothing", action.name),
-        required => format!("{}: {}", action.name, required.join(", ")),
-    });
-    let description = format!("Needed by type: {}.", needs.collect::<Vec<_>>().join("; "));
-    let members = json!({
-        "type": {"type": "string", "enum": NAMES},
-        "properties": {"type": "object", "properties": fields, "description": description},
-    });
-    Map::from_iter([
-        ("type".to_owned(), "object".into()),
-        ("properties".to_owned(), members),
-        ("required".to_owned(), json!(["type"])),
-    ])
-}
-
-fn field(property: &Property) -> Value {
-    let kind = if property.kind == "number" { "number" } else { "string" };
-    let shape = match property.kind {
-        "date" => ", e.g. 2026-01-31",
-        "duration" => ", e.g. P1Y6M",
-        _ => "",
-    };
-    let users: Vec<&str> = ACTIONS
-        .iter()
-        .filter(|action| action.required.contains(&property.key) || action.optional.contains(&property.key))
-        .map(|action| action.name)
-        .collect();
-    let mut node = json!({"type": kind});
-    if let Some(members) = node.as_object_mut() {
-        if !property.options.is_empty() {
-            members.insert("enum".into(), property.options.into());
-        }
-        members.insert("description".into(), format!("{}{shape} ({}).", property.label, users.join(", ")).into());
-    }
-    node
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema_profile::schema_faults;
 
     fn refused(action: &Value) -> String {
         let faults = check_action(action).unwrap_err();
@@ -337,16 +292,5 @@ mod tests {
         let twice = json!({"type": "extend", "standard_renewalTermLength": "P1Y", "properties": {"standard_renewalTermLength": "P2Y"}});
         assert!(refused(&twice).contains("given twice"));
         assert!(refused(&json!({"type": "extend", "properties": 5})).contains("5 is no object"));
-    }
-
-    #[test]
-    fn the_schema_keeps_the_profile_and_names_every_property() {
-        let schema = action_schema();
-        let tool = json!({"type": "object", "properties": {"action": schema}});
-        assert_eq!(schema_faults(tool.as_object().unwrap()), Vec::<String>::new());
-        let used = ACTIONS.iter().flat_map(|action| action.required.iter().chain(action.optional));
-        for key in used {
-            assert!(schema["properties"]["properties"]["properties"].get(key).is_some(), "{key}");
-        }
     }
 }

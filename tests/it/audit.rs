@@ -177,9 +177,14 @@ async fn under_way(stage: &Stage, tool: &str, arguments: &Value) -> RequestHandl
 #[tokio::test]
 async fn a_call_that_the_client_gave_up_is_recorded() {
     for (tool, arguments, outcome) in [("list_users", json!({}), "cancelled"), ("launch_workflow", nda(), "unknown")] {
-        let stage = Stage::with_faults("slow:ms=60000").await;
+        // The look-up of the launch form passes: what hangs is the write.
+        let slow = if outcome == "unknown" { "slow:ms=60000,method=POST" } else { "slow:ms=60000" };
+        let stage = Stage::with_faults(slow).await;
         let call = under_way(&stage, tool, &arguments).await;
         let ended = |line: &Value| line["outcome"] != "intent";
+        if outcome == "unknown" {
+            stage.audit_with(|line| line["outcome"] == "intent").await;
+        }
         assert!(!stage.audit().iter().any(ended), "{tool}: nothing has ended yet");
         call.cancel(Some("no longer needed".into())).await.unwrap();
         let lines = stage.audit_with(ended).await;
@@ -189,6 +194,17 @@ async fn a_call_that_the_client_gave_up_is_recorded() {
         stage.ok("list_webhooks", json!({})).await;
         assert_chained(&stage.audit_text());
     }
+}
+
+/// Until the launch form is known nothing was written, so the outcome is known too.
+#[tokio::test]
+async fn a_launch_given_up_during_its_look_up_is_cancelled_without_an_intent() {
+    let stage = Stage::with_faults("slow:ms=60000,method=GET").await;
+    let call = under_way(&stage, "launch_workflow", &nda()).await;
+    call.cancel(Some("no longer needed".into())).await.unwrap();
+    let lines = stage.audit_with(|line| line["outcome"] == "cancelled").await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!((gist(&lines[0])[3], &lines[0]["attempts"]), ("cancelled", &json!(0)));
 }
 
 #[tokio::test]

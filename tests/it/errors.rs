@@ -80,6 +80,6 @@ async fn without_an_audit_log_no_write_is_sent_and_reads_go_on() {
     let error = stage.fails("launch_workflow", crate::support::nda()).await;
     assert_eq!(gist(&error), ("audit_unavailable", None, Some("not_sent")));
     assert!(text(&error["hint"]).contains("--audit-log"), "{error}");
-    assert_eq!(stage.requests().await, Vec::<Value>::new());
+    assert!(stage.requests().await.iter().all(|request| request["method"] == "GET"));
     stage.ok("list_users", json!({})).await;
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ironclad_mcp::{catalog::Catalog, manifest::Entry, tool_schema};
+use ironclad_mcp::{catalog::Catalog, manifest::Entry, policy::Settings, tool_schema};
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +36,12 @@ const BAD_IDS: [&str; 22] = [
     "a\u{2003}b",
 ];
 
+/// Everything granted, the groups beside the default ones too.
+fn every_group() -> Setting {
+    let policy = Settings { enable_writes: true, toolsets: vec!["all".into()], ..Settings::default() };
+    Setting { policy, ..Setting::default() }
+}
+
 fn entries() -> Vec<Entry> {
     Catalog::load(None, "").unwrap().all().map(|tool| tool.entry.clone()).collect()
 }
@@ -51,11 +57,11 @@ fn path_arguments() -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn an_id_that_is_no_id_is_refused_by_name_and_nothing_is_sent() {
-    let stage = Stage::open().await;
+    let stage = Stage::with(every_group()).await;
     let samples = samples();
     let long = "a".repeat(10_000);
     let pairs = path_arguments();
-    assert_eq!(pairs.len(), 19);
+    assert_eq!(pairs.len(), 20);
     for (tool, argument) in pairs {
         for id in BAD_IDS.into_iter().chain([long.as_str()]) {
             let mut arguments = samples[&tool].clone();
@@ -77,7 +83,7 @@ async fn an_id_that_is_no_id_is_refused_by_name_and_nothing_is_sent() {
 /// Odd characters that are no danger arrive as exactly one segment.
 #[tokio::test]
 async fn an_odd_id_fills_exactly_one_segment() {
-    let stage = Stage::open().await;
+    let stage = Stage::with(every_group()).await;
     for (id, encoded) in [
         ("...", "..."),
         ("~a", "~a"),
@@ -123,7 +129,7 @@ fn odd_values() -> Vec<Value> {
 /// Whatever an argument holds, there is one result; a refusal before sending names what is wrong.
 #[tokio::test]
 async fn no_value_of_any_argument_breaks_the_server() {
-    let mut setting = Setting::default();
+    let mut setting = every_group();
     setting.simulator.workflows = 3;
     setting.simulator.records = 5;
     let stage = Stage::with(setting).await;
@@ -166,7 +172,9 @@ async fn one_result(stage: &Stage, tool: &str, arguments: Value) {
     assert!(structured.to_string().len() < 20_000, "{tool}: {}", structured.to_string().len());
     match text(&error["code"]) {
         "invalid_arguments" => assert!(!error["errors"].as_array().unwrap().is_empty(), "{error}"),
-        "not_found" | "rejected" | "conflict" => assert_eq!(error["outcome"], "refused"),
+        // A look-up before a write may have been what was refused.
+        "not_found" | "conflict" => assert!(["refused", "not_sent"].contains(&text(&error["outcome"])), "{error}"),
+        "rejected" => assert_eq!(error["outcome"], "refused"),
         code => panic!("{tool} gave {code}: {error}"),
     }
 }
@@ -174,13 +182,14 @@ async fn one_result(stage: &Stage, tool: &str, arguments: Value) {
 #[tokio::test]
 async fn what_does_not_fit_into_a_url_is_refused_by_name() {
     let stage = Stage::open().await;
-    for filter in ["x".repeat(100_000), "é".repeat(12_000)] {
+    let filter = |text: String| format!("Equals([name], '{text}')");
+    for filter in [filter("x".repeat(100_000)), filter("é".repeat(12_000))] {
         let error = stage.fails("list_records", json!({"filter": filter, "types": ["a"]})).await;
         assert_eq!((&error["code"], &error["errors"][0]["path"]), (&json!("invalid_arguments"), &json!("filter")));
     }
     assert_eq!(stage.all_requests().await, Vec::<Value>::new());
-    let long = "x".repeat(15_000);
-    assert_eq!(stage.fails("list_records", json!({"filter": long})).await["code"], "rejected");
+    let long = filter("x".repeat(15_000));
+    assert_eq!(stage.ok("list_records", json!({"filter": long})).await["total"], 0);
 }
 
 #[tokio::test]

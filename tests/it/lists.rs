@@ -223,5 +223,5 @@ async fn filters_reach_ironclad_and_a_wrong_one_is_said_to_be_wrong() {
     let future = stage.ok("list_workflows", json!({"updated_since": "2026-12-31T00:00:00Z"})).await;
     assert_eq!(future, json!({"items": [], "has_more": false, "total": 0}));
     let error = stage.fails("list_records", json!({"filter": "Equals([colour], 'red')"})).await;
-    assert_eq!((&error["code"], &error["status"]), (&json!("rejected"), &json!(400)));
+    assert_eq!((&error["code"], &error["status"]), (&json!("invalid_arguments"), &json!(400)));
 }

@@ -3,15 +3,29 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
+mod form_launches;
+#[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod ids;
+#[cfg(test)]
+mod launch;
+#[cfg(test)]
+mod launch_tools;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod records;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
@@ -20,3 +34,5 @@ mod snapshots;
 mod support;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod updates;

@@ -102,7 +102,7 @@ async fn errors_that_ironclad_answers_with() {
     error_of(Setting::default(), "get_workflow", json!({"workflow_id": "aaaaaaaaaaaaaaaaaaaaaaaa"})).await;
     let treaty = json!({"type": "treaty", "name": "x", "properties": {}});
     error_of(Setting::default(), "create_record", treaty).await;
-    error_of(with_faults("429:retry-after=7"), "launch_workflow", nda()).await;
+    error_of(with_faults("429:retry-after=7,method=POST"), "launch_workflow", nda()).await;
     let stage = Stage::open().await;
     let resume = json!({"workflow_id": stage.launched().await["id"], "comment": "x"});
     let conflict = stage.fails("resume_workflow", resume).await;
@@ -112,7 +112,7 @@ async fn errors_that_ironclad_answers_with() {
 #[tokio::test]
 async fn errors_where_no_sound_answer_came() {
     error_of(with_faults("503"), "list_users", json!({})).await;
-    error_of(with_faults("malformed"), "launch_workflow", nda()).await;
+    error_of(with_faults("malformed:method=POST"), "launch_workflow", nda()).await;
     let small = Setting { max_result_bytes: 2000, ..Setting::default() };
     error_of(small, "get_workflow_schema", json!({"template_id": NDA})).await;
 }

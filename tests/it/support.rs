@@ -15,9 +15,11 @@ use ironclad_mcp::{
     },
     launch_tools::{Choice, Launchers},
     policy,
+    record_types::RecordTypes,
     server::Server,
     simulator::{self, Simulator},
     transport,
+    upload::UploadFolders,
 };
 use rmcp::{
     ClientHandler, ErrorData, RoleClient,
@@ -25,12 +27,12 @@ use rmcp::{
         CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult,
         ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation, ProtocolVersion,
     },
-    service::{ClientLifecycleMode, ClientServiceExt, RequestContext, RunningService},
+    service::{ClientLifecycleMode, ClientServiceExt, NotificationContext, RequestContext, RunningService},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::macros::datetime;
-use tokio::io::DuplexStream;
+use tokio::{io::DuplexStream, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 /// What a test may set.
@@ -56,6 +58,8 @@ pub(crate) struct Setting {
     /// The typed launch tools that are published.
     pub(crate) launch_tools: Choice,
     pub(crate) template_refresh: Duration,
+    /// The folders that documents may be read from.
+    pub(crate) upload_folders: Vec<PathBuf>,
 }
 
 impl Default for Setting {
@@ -80,6 +84,7 @@ impl Default for Setting {
             modern: false,
             launch_tools: Choice::Off,
             template_refresh: Duration::from_secs(300),
+            upload_folders: Vec::new(),
         }
     }
 }
@@ -87,6 +92,8 @@ impl Default for Setting {
 /// A client that answers questions as a test wants it.
 pub(crate) struct Desk {
     person: Option<ElicitationAction>,
+    /// Told of each change of the tools.
+    pub(crate) news: Notify,
 }
 
 impl Desk {
@@ -96,7 +103,7 @@ impl Desk {
         } else {
             ClientLifecycleMode::Initialize
         };
-        Self { person }.serve_with_lifecycle(wire, lifecycle).await.unwrap()
+        Self { person, news: Notify::new() }.serve_with_lifecycle(wire, lifecycle).await.unwrap()
     }
 }
 
@@ -117,6 +124,10 @@ impl ClientHandler for Desk {
     ) -> Result<ElicitResult, ErrorData> {
         let action = self.person.clone().unwrap_or(ElicitationAction::Cancel);
         Ok(ElicitResult::new(action).with_content(json!({})))
+    }
+
+    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.news.notify_one();
     }
 }
 
@@ -324,6 +335,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         policy: setting.policy.clone(),
         client: ironclad::Client::new(settings, auth).unwrap(),
         forms: Forms::new(setting.template_refresh),
+        records: RecordTypes::new(setting.template_refresh),
         audit: Arc::new(AuditLog::new(Target::File(audit))),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
@@ -331,6 +343,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         as_user: Some(credentials.as_user_email),
         max_result_bytes: setting.max_result_bytes,
         max_document_bytes: setting.max_document_bytes,
+        upload_folders: UploadFolders::new(setting.upload_folders.clone()),
     }
 }
 
@@ -347,6 +360,12 @@ pub(crate) fn nda() -> Value {
         "attributes": {"counterpartyName": "Acme LLC", "effectiveDate": "2026-12-01", "paperSource": "Our paper",
             "counterpartySigner": "Ada Byron", "counterpartySignerEmail": "ada@acme.example"}
     })
+}
+
+/// One of the simulator's templates, to be changed and given back to it.
+pub(crate) fn template(name: &str) -> Value {
+    let all: Vec<Value> = serde_json::from_str(include_str!("../../src/simulator/templates.json")).unwrap();
+    all.into_iter().find(|template| template["name"] == name).unwrap()
 }
 
 /// The text of a JSON value that must be a string.

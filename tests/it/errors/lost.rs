@@ -23,8 +23,10 @@ const FAULTS: [(&str, Option<u64>); 12] = [
     ("slow:ms=5000", None),
 ];
 
-async fn stage(faults: &str, max_retries: u32) -> Stage {
-    let timeout = Duration::from_millis(if faults.starts_with("slow") { 300 } else { 10_000 });
+/// `faults` are in force from the beginning, `later` is what the test will set.
+async fn stage(faults: &str, max_retries: u32, later: &str) -> Stage {
+    let slow = faults.starts_with("slow") || later.starts_with("slow");
+    let timeout = Duration::from_millis(if slow { 300 } else { 10_000 });
     let mut setting = Setting { timeout, max_retries, ..Setting::default() };
     setting.simulator.faults = Some(faults.to_owned());
     Stage::with(setting).await
@@ -33,7 +35,7 @@ async fn stage(faults: &str, max_retries: u32) -> Stage {
 #[tokio::test]
 async fn a_read_without_a_sound_answer_says_that_nothing_was_changed() {
     for (fault, status) in FAULTS {
-        let stage = stage(fault, 0).await;
+        let stage = stage(fault, 0, "").await;
         for tool in ["list_records", "get_record_schema", "list_users"] {
             let error = stage.fails(tool, json!({})).await;
             assert_eq!(gist(&error), ("upstream_unavailable", status, None), "{tool} under {fault}: {error}");
@@ -47,7 +49,10 @@ async fn a_read_without_a_sound_answer_says_that_nothing_was_changed() {
 #[tokio::test]
 async fn a_write_without_a_sound_answer_is_sent_once_and_says_how_to_look() {
     for (fault, status) in FAULTS {
-        let stage = stage(fault, 4).await;
+        // The launch form is read while all is well, so that the write itself meets the fault.
+        let stage = stage("", 4, fault).await;
+        stage.launched().await;
+        stage.set_faults(fault).await;
         for (tool, arguments, look) in [
             ("launch_workflow", nda(), "list_workflows"),
             ("create_record", json!({"type": "mutualNda", "name": "x", "properties": {}}), "list_records"),
@@ -69,7 +74,7 @@ async fn a_write_without_a_sound_answer_is_sent_once_and_says_how_to_look() {
 #[tokio::test]
 async fn a_read_is_repeated_until_the_answer_is_sound() {
     for fault in ["503:count=1", "malformed:count=1", "reset-after:count=1", "html:count=1", "cut:count=1"] {
-        let stage = stage(fault, 1).await;
+        let stage = stage(fault, 1, "").await;
         stage.ok("list_users", json!({})).await;
         assert_eq!(stage.requests().await.len(), 2, "{fault}");
         let line = stage.audit().pop().unwrap();
@@ -79,14 +84,14 @@ async fn a_read_is_repeated_until_the_answer_is_sound() {
 
 #[tokio::test]
 async fn a_read_is_given_up_after_its_retries() {
-    let stage = stage("503", 1).await;
+    let stage = stage("503", 1, "").await;
     assert_eq!(stage.fails("list_users", json!({})).await["code"], "upstream_unavailable");
     assert_eq!(stage.requests().await.len(), 2);
 }
 
 #[tokio::test]
 async fn an_answer_of_another_media_type_is_sound_if_its_body_is() {
-    let stage = stage("wrong-type", 0).await;
+    let stage = stage("wrong-type", 0, "").await;
     stage.ok("list_users", json!({})).await;
     stage.launched().await;
 }

@@ -24,7 +24,7 @@ async fn a_wrong_secret_is_said_without_being_repeated() {
 async fn an_expired_token_is_cured_by_one_fresh_one_and_one_repeat() {
     let stage = Stage::open().await;
     for (tool, arguments) in [("list_users", json!({})), ("launch_workflow", nda())] {
-        stage.ok("list_webhooks", json!({})).await;
+        stage.launched().await;
         stage.control("tokens/expire", "{}".into()).await;
         stage.forget_requests().await;
         stage.ok(tool, arguments).await;
@@ -37,7 +37,9 @@ async fn an_expired_token_is_cured_by_one_fresh_one_and_one_repeat() {
 
 #[tokio::test]
 async fn a_refusal_that_a_fresh_token_does_not_cure_is_unauthorized() {
-    let stage = Stage::with_faults("expired-token").await;
+    let stage = Stage::open().await;
+    stage.launched().await;
+    stage.set_faults("expired-token").await;
     for (tool, arguments) in [("list_users", json!({})), ("launch_workflow", nda())] {
         stage.forget_requests().await;
         let error = stage.fails(tool, arguments).await;

@@ -1,0 +1,228 @@
+//! Launches by the asynchronous route, and tells how such a launch stands.
+//!
+//! A launch that failed is HTTP 200 with an error inside (ironclad-api.md §9.1). Here it becomes the failure that the
+//! same launch would have met by the synchronous route, so that nobody takes it for an answer.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Caller, Dispatch, Prepared,
+    launch::Launch,
+    receive::{Shaped, unsound},
+};
+use crate::{
+    answer::{self, Answer, Fields, Shape, ShapeError},
+    audit::Record,
+    error::{CallError, Code, Outcome},
+    forms::says_no,
+    ironclad::{Failure, Head},
+    manifest::{Api, Effect, Entry, Method},
+    request::{self, Request},
+};
+
+/// How much longer each pause between two looks is: a job takes 2 to 4 s, and looks cost the company's read budget.
+const STEP: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How a job stands.
+enum Stand {
+    /// Ironclad still works on it.
+    Running,
+    /// The workflow was launched.
+    Done,
+    /// It was not; the error, as a launch refused at once would have it.
+    Failed(Vec<u8>),
+}
+
+fn read(body: &[u8]) -> Result<Map<String, Value>, ShapeError> {
+    let job: Map<String, Value> = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
+    if job.get("status").is_some_and(Value::is_string) { Ok(job) } else { Err(ShapeError::Malformed) }
+}
+
+fn stand(job: &Map<String, Value>) -> Stand {
+    match job.get("status").and_then(Value::as_str) {
+        Some("success") => Stand::Done,
+        Some("failed") => Stand::Failed(job.get("error").unwrap_or(&Value::Null).to_string().into_bytes()),
+        Some(_) | None => Stand::Running,
+    }
+}
+
+/// The answer of a call that asks how a job stands.
+pub(super) async fn status(
+    dispatch: &Dispatch,
+    entry: &Entry,
+    prepared: &Prepared,
+    record: &mut Record,
+) -> Result<Answer, CallError> {
+    let none = Launch::default();
+    let refused = |failure| none.refusal(dispatch, entry, &failure);
+    let (head, mut job) = dispatch.exchange(&prepared.request, Shaped::new(read), record).await.map_err(refused)?;
+    if let Stand::Failed(body) = stand(&job) {
+        let template = job.get("requestPayload").and_then(|payload| payload.get("template")?.as_str());
+        let launch = match template {
+            Some(id) => Launch::of(dispatch.forms.template(&dispatch.client, id).await.ok()),
+            None => Launch::default(),
+        };
+        return Err(failed(dispatch, entry, &launch, (head, body)));
+    }
+    if let Some(Value::Object(workflow)) = job.get_mut("workflow") {
+        workflow.remove("schema");
+        if let Some(id) = workflow.get("id").and_then(Value::as_str) {
+            let url = format!("{}/workflow/{id}", dispatch.client.origin());
+            workflow.insert("url".into(), url.into());
+        }
+    }
+    let shape = Shape {
+        origin: dispatch.client.origin(),
+        max_bytes: dispatch.max_result_bytes,
+        fields: Fields::of(&prepared.args),
+    };
+    shaped(&Value::Object(job), head, |body| answer::object(entry, body, &shape)).map_err(refused)
+}
+
+fn shaped(
+    body: &Value,
+    head: Head,
+    mut shape: impl FnMut(&[u8]) -> Result<Answer, ShapeError>,
+) -> Result<Answer, Failure> {
+    shape(body.to_string().as_bytes()).map_err(|error| Failure::Unsound(head, unsound(&error)))
+}
+
+/// The failure of a job, as a launch that was refused at once reads.
+fn failed(dispatch: &Dispatch, entry: &Entry, launch: &Launch, (head, body): (Head, Vec<u8>)) -> CallError {
+    let mut error = launch.refusal(dispatch, entry, &Failure::Refused { head, body });
+    let said = format!("Ironclad refused {}", entry.name);
+    error.message = error.message.replacen(&said, "Ironclad did not launch it", 1);
+    if error.code == Code::NotFound {
+        error.hint = Some("check template_id against list_workflow_schemas, and the ids among the attributes".into());
+    }
+    error
+}
+
+/// A launch that goes the asynchronous route and is waited for.
+pub(super) struct Job<'a> {
+    pub(super) dispatch: &'a Dispatch,
+    pub(super) entry: &'a Entry,
+    pub(super) launch: &'a Launch,
+    pub(super) caller: &'a Caller<'a>,
+}
+
+impl Job<'_> {
+    /// Starts the job, waits for it as long as one request may take, and answers with its workflow.
+    pub(super) async fn run(&self, request: &Request, record: &mut Record) -> Result<Answer, CallError> {
+        let refused = |failure| self.launch.refusal(self.dispatch, self.entry, &failure);
+        let accepted = Shaped::new(|body: &[u8]| {
+            let job: Value = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
+            job.get("asyncJobId").and_then(Value::as_str).map(str::to_owned).ok_or(ShapeError::Malformed)
+        });
+        let (_, id) = self.dispatch.exchange(request, accepted, record).await.map_err(refused)?;
+        record.found("async_job_id", &id);
+        let waited = tokio::time::timeout(self.dispatch.client.timeout(), self.wait(&id)).await;
+        waited.unwrap_or_else(|_| Err(self.unknown(&id, "it was not done in time")))
+    }
+
+    async fn wait(&self, id: &str) -> Result<Answer, CallError> {
+        let mut pause = STEP;
+        let mut waited = Duration::ZERO;
+        loop {
+            self.tell(waited).await;
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause + STEP).min(LONGEST_PAUSE);
+            let looked = self.dispatch.client.send(&look(id), &mut Shaped::new(read)).await;
+            let (head, job) = match looked.result {
+                Ok(answered) => answered,
+                Err(failure) if says_no(&failure) => return Err(self.unknown(id, "its status cannot be read")),
+                // The job goes on whether or not this look came through.
+                Err(_) => continue,
+            };
+            match stand(&job) {
+                Stand::Running => {}
+                Stand::Done => return self.done(&job, head),
+                Stand::Failed(body) => return Err(failed(self.dispatch, self.entry, self.launch, (head, body))),
+            }
+        }
+    }
+
+    async fn tell(&self, waited: Duration) {
+        if let Some(progress) = self.caller.progress {
+            progress.report(waited, "Ironclad is launching the workflow").await;
+        }
+    }
+
+    fn done(&self, job: &Map<String, Value>, head: Head) -> Result<Answer, CallError> {
+        let shape =
+            Shape { origin: self.dispatch.client.origin(), max_bytes: self.dispatch.max_result_bytes, fields: None };
+        let workflow = job.get("workflow").cloned().unwrap_or_else(|| by_url(job));
+        shaped(&workflow, head, |body| answer::object(self.entry, body, &shape))
+            .map_err(|failure| self.launch.refusal(self.dispatch, self.entry, &failure))
+    }
+
+    fn unknown(&self, id: &str, why: &str) -> CallError {
+        let name = &self.entry.name;
+        let message = format!("{name} was sent once and accepted as job {id}, but {why}: it may yet take effect");
+        let hint = format!(
+            "call get_launch_status with async_job_id {id} (toolset async-launch), or look in list_workflows, and only if \
+             it did not take effect call {name} again"
+        );
+        CallError::new(Code::OutcomeUnknown, message, hint).with_outcome(Outcome::Unknown)
+    }
+}
+
+/// A finished job that brings no workflow still names it.
+fn by_url(job: &Map<String, Value>) -> Value {
+    let url = job.get("workflowUrls").and_then(|urls| urls.get("apiUrl")?.as_str()).unwrap_or_default();
+    match url.rsplit('/').next().filter(|id| !id.is_empty()) {
+        Some(id) => json!({ "id": id }),
+        None => json!({}),
+    }
+}
+
+/// The request that asks how a job stands.
+fn look(id: &str) -> Request {
+    let path = format!("{}/workflows/async/{}", Api::Public.root(), request::segment(id));
+    Request {
+        api: Api::Public,
+        method: Method::Get,
+        path,
+        query: Vec::new(),
+        body: None,
+        files: Vec::new(),
+        effect: Effect::Read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(value: &Value) -> Map<String, Value> {
+        read(value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_job_stands_as_its_status_says_and_an_unheard_one_still_runs() {
+        assert!(matches!(stand(&job(&json!({"status": "in_progress"}))), Stand::Running));
+        assert!(matches!(stand(&job(&json!({"status": "queued"}))), Stand::Running));
+        assert!(matches!(stand(&job(&json!({"status": "success"}))), Stand::Done));
+        let error = json!({"code": "NOT_FOUND", "message": "m"});
+        let Stand::Failed(body) = stand(&job(&json!({"status": "failed", "error": error}))) else { panic!() };
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), error);
+    }
+
+    #[test]
+    fn a_body_without_a_status_is_no_job() {
+        for body in ["", "[]", "{}", "{\"status\": 5}", "<html>"] {
+            assert!(read(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_workflow_is_named_by_its_url_where_the_job_leaves_it_out() {
+        let url = "https://ironcladapp.com/public/api/v1/workflows/62e5";
+        assert_eq!(by_url(&job(&json!({"status": "success", "workflowUrls": {"apiUrl": url}}))), json!({"id": "62e5"}));
+        assert_eq!(by_url(&job(&json!({"status": "success"}))), json!({}));
+    }
+}
