@@ -195,10 +195,10 @@ impl Catalog {
         let groups: Vec<&str> = groups.into_keys().collect();
         let tools: Vec<&str> = self.tools.iter().map(|tool| tool.entry.name.as_str()).collect();
         let toolsets: Vec<&str> = groups.iter().copied().chain(["all", "default"]).collect();
-        known("--access", settings.access.keys(), &groups)?;
-        known("--toolsets", settings.toolsets.iter(), &toolsets)?;
-        known("--tools", not_launching(&settings.tools), &tools)?;
-        known("--exclude-tools", not_launching(&settings.exclude_tools), &tools)?;
+        known("--access (IRONCLAD_ACCESS)", settings.access.keys(), &groups)?;
+        known("--toolsets (IRONCLAD_TOOLSETS)", settings.toolsets.iter(), &toolsets)?;
+        known("--tools (IRONCLAD_TOOLS)", not_launching(&settings.tools), &tools)?;
+        known("--exclude-tools (IRONCLAD_EXCLUDE_TOOLS)", not_launching(&settings.exclude_tools), &tools)?;
         if self.published(settings).next().is_none() {
             return Err(CatalogError::Nothing);
         }
@@ -735,7 +735,7 @@ mod tests {
         let catalog = Catalog::load(None, "ic_").unwrap();
         assert!(catalog.all().all(|tool| tool.name == format!("ic_{}", tool.entry.name)));
         assert!(catalog.get("ic_get_workflow").is_some() && catalog.get("get_workflow").is_none());
-        for prefix in ["Ironclad-", "a_prefix_that_is_too_long_"] {
+        for prefix in ["Ironclad.", "a_prefix_that_is_too_long_"] {
             let refused = Catalog::load(None, prefix).unwrap_err().to_string();
             assert!(refused.contains("tool name"), "{refused}");
         }
@@ -775,12 +775,12 @@ mod tests {
             shipped().check(&settings).unwrap_err().to_string()
         };
         let table: [(String, &str, &str); 6] = [
-            (typo(|s| s.access = [("workflow".into(), Access::Full)].into()), "--access names workflow,", "workflows"),
-            (typo(|s| s.access = [("launch_x".into(), Access::Full)].into()), "--access names launch_x,", "workflows"),
-            (typo(|s| s.toolsets = strings(&["default", "recods"])), "--toolsets names recods,", "all, default"),
-            (typo(|s| s.toolsets = strings(&["launch_x"])), "--toolsets names launch_x,", "all, default"),
-            (typo(|s| s.tools = strings(&["get_workfow"])), "--tools names get_workfow,", "get_workflow"),
-            (typo(|s| s.exclude_tools = strings(&["x"])), "--exclude-tools names x,", "get_workflow"),
+            (typo(|s| s.access = [("workflow".into(), Access::Full)].into()), "--access (IRONCLAD_ACCESS) names workflow,", "workflows"),
+            (typo(|s| s.access = [("launch_x".into(), Access::Full)].into()), "--access (IRONCLAD_ACCESS) names launch_x,", "workflows"),
+            (typo(|s| s.toolsets = strings(&["default", "recods"])), "--toolsets (IRONCLAD_TOOLSETS) names recods,", "all, default"),
+            (typo(|s| s.toolsets = strings(&["launch_x"])), "--toolsets (IRONCLAD_TOOLSETS) names launch_x,", "all, default"),
+            (typo(|s| s.tools = strings(&["get_workfow"])), "--tools (IRONCLAD_TOOLS) names get_workfow,", "get_workflow"),
+            (typo(|s| s.exclude_tools = strings(&["x"])), "--exclude-tools (IRONCLAD_EXCLUDE_TOOLS) names x,", "get_workflow"),
         ];
         for (message, beginning, known) in table {
             assert!(message.starts_with(beginning) && message.contains(known), "{message}");
@@ -854,7 +854,7 @@ mod tests {
         let bad = folder(&[
             ("a.json", group("a", &[post, outside.clone()])),
             ("b.json", "{".into()),
-            ("c.json", group("c", &[outside, tool("get_workflow"), tool("Bad-Name")])),
+            ("c.json", group("c", &[outside, tool("get_workflow"), tool("Bad.Name")])),
         ]);
         let message = Catalog::load(Some(bad.path()), "").unwrap_err().to_string();
         let expected = [
@@ -863,7 +863,7 @@ mod tests {
             "b.json: EOF",
             "c.json: get_deep: /properties/a: format may only be date-time",
             "c.json: get_workflow: the name is taken by another tool",
-            "c.json: Bad-Name: tool name",
+            "c.json: Bad.Name: tool name",
         ];
         for fault in expected {
             assert!(message.contains(fault), "{fault} is not in:\n{message}");

@@ -164,7 +164,7 @@ fn every_bad_value_names_its_setting_by_flag_and_variable() {
         ("--access", "IRONCLAD_ACCESS", "workflows=all"),
         ("--access", "IRONCLAD_ACCESS", "workflows"),
         ("--confirm", "IRONCLAD_CONFIRM", "sometimes"),
-        ("--tool-prefix", "IRONCLAD_TOOL_PREFIX", "my-"),
+        ("--tool-prefix", "IRONCLAD_TOOL_PREFIX", "my."),
         ("--launch-tools", "IRONCLAD_LAUNCH_TOOLS", "off,Mutual NDA"),
         ("--template-refresh", "IRONCLAD_TEMPLATE_REFRESH", "0"),
         ("--timeout", "IRONCLAD_TIMEOUT", "0"),

@@ -26,7 +26,7 @@ pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
             .with_outcome(Outcome::NotSent)
         }
         Failure::Lost(error) => {
-            let timed_out = error.as_ref().is_some_and(reqwest::Error::is_timeout);
+            let timed_out = error.as_ref().is_some_and(|error| error.is_timeout());
             lost(entry, None, if timed_out { "it did not answer in time" } else { "the connection broke" })
         }
         Failure::Unsound(head, Unsound::Malformed) => lost(entry, Some(head), "its answer was malformed"),

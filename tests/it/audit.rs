@@ -11,8 +11,22 @@ use sha2::{Digest, Sha256};
 use crate::support::{Setting, Stage, call_of, nda, text};
 
 const MEMBERS: [&str; 16] = [
-    "time", "agent", "as_user", "tool", "object", "decision", "rule", "outcome", "code", "status", "request_id", "attempts",
-    "duration_ms", "sentence", "prev", "hash",
+    "time",
+    "agent",
+    "as_user",
+    "tool",
+    "object",
+    "decision",
+    "rule",
+    "outcome",
+    "code",
+    "status",
+    "request_id",
+    "attempts",
+    "duration_ms",
+    "sentence",
+    "prev",
+    "hash",
 ];
 
 /// Recomputes the hash of every line and follows the chain from its beginning.

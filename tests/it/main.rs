@@ -3,15 +3,23 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
+mod floors;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
-mod openapi;
+mod redirects;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

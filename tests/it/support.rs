@@ -241,7 +241,10 @@ pub(crate) struct AuditFile(PathBuf);
 
 impl AuditFile {
     fn lines(&self) -> Vec<Value> {
-        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let text = self.text();
+        // A line may be under way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn text(&self) -> String {

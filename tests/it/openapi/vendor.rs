@@ -109,7 +109,9 @@ impl Document {
         let mut missing = Vec::new();
         if let (Some(theirs), Some(ours)) = (theirs["enum"].as_array(), ours["enum"].as_array()) {
             missing.extend(theirs.iter().filter(|value| !ours.contains(value)).map(|value| format!("{at}: {value}")));
-            missing.extend(ours.iter().filter(|value| !theirs.contains(value)).map(|value| format!("{at}: {value} is ours")));
+            missing.extend(
+                ours.iter().filter(|value| !theirs.contains(value)).map(|value| format!("{at}: {value} is ours")),
+            );
         }
         if let (false, Some(ours)) = (theirs["items"].is_null(), ours.get("items")) {
             missing.extend(self.missing_from(&theirs["items"], ours, &format!("{at}[]")));
@@ -181,6 +183,7 @@ fn query_value(schema: &Value, text: &str) -> Value {
 
 fn fits(template: &str, path: &str) -> bool {
     let (template, path): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
-    let one = |(template, segment): (&&str, &&str)| template.starts_with('{') && !segment.is_empty() || template == segment;
+    let one =
+        |(template, segment): (&&str, &&str)| template.starts_with('{') && !segment.is_empty() || template == segment;
     template.len() == path.len() && template.iter().zip(&path).all(one)
 }
