@@ -775,12 +775,36 @@ mod tests {
             shipped().check(&settings).unwrap_err().to_string()
         };
         let table: [(String, &str, &str); 6] = [
-            (typo(|s| s.access = [("workflow".into(), Access::Full)].into()), "--access (IRONCLAD_ACCESS) names workflow,", "workflows"),
-            (typo(|s| s.access = [("launch_x".into(), Access::Full)].into()), "--access (IRONCLAD_ACCESS) names launch_x,", "workflows"),
-            (typo(|s| s.toolsets = strings(&["default", "recods"])), "--toolsets (IRONCLAD_TOOLSETS) names recods,", "all, default"),
-            (typo(|s| s.toolsets = strings(&["launch_x"])), "--toolsets (IRONCLAD_TOOLSETS) names launch_x,", "all, default"),
-            (typo(|s| s.tools = strings(&["get_workfow"])), "--tools (IRONCLAD_TOOLS) names get_workfow,", "get_workflow"),
-            (typo(|s| s.exclude_tools = strings(&["x"])), "--exclude-tools (IRONCLAD_EXCLUDE_TOOLS) names x,", "get_workflow"),
+            (
+                typo(|s| s.access = [("workflow".into(), Access::Full)].into()),
+                "--access (IRONCLAD_ACCESS) names workflow,",
+                "workflows",
+            ),
+            (
+                typo(|s| s.access = [("launch_x".into(), Access::Full)].into()),
+                "--access (IRONCLAD_ACCESS) names launch_x,",
+                "workflows",
+            ),
+            (
+                typo(|s| s.toolsets = strings(&["default", "recods"])),
+                "--toolsets (IRONCLAD_TOOLSETS) names recods,",
+                "all, default",
+            ),
+            (
+                typo(|s| s.toolsets = strings(&["launch_x"])),
+                "--toolsets (IRONCLAD_TOOLSETS) names launch_x,",
+                "all, default",
+            ),
+            (
+                typo(|s| s.tools = strings(&["get_workfow"])),
+                "--tools (IRONCLAD_TOOLS) names get_workfow,",
+                "get_workflow",
+            ),
+            (
+                typo(|s| s.exclude_tools = strings(&["x"])),
+                "--exclude-tools (IRONCLAD_EXCLUDE_TOOLS) names x,",
+                "get_workflow",
+            ),
         ];
         for (message, beginning, known) in table {
             assert!(message.starts_with(beginning) && message.contains(known), "{message}");

@@ -183,6 +183,8 @@ impl ServerHandler for Server {
         let caller =
             Caller { agent: agent(&cx, shared.transport), person: asker.as_ref().map(|asker| asker as &dyn Person) };
         let called = tokio::select! {
+            // The call first, so that one given up before it began is recorded as well.
+            biased;
             called = shared.dispatch.call(tool, arguments, caller) => called,
             // The record's guard writes the line of the dropped call.
             () = cx.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the demonstration broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+pub(super) enum DemoError {
     /// The simulator did not start.
     #[error("the simulator did not start: {0}")]
     Simulator(#[from] crate::simulator::SimulatorError),
@@ -48,7 +48,7 @@ fn broken(tool: &str, message: impl Into<String>) -> DemoError {
 ///
 /// # Errors
 /// Any step that did not go as it must.
-pub async fn run() -> Result<(), DemoError> {
+pub(super) async fn run() -> Result<(), DemoError> {
     tokio::time::timeout(PATIENCE, story()).await.unwrap_or(Err(DemoError::TooSlow))
 }
 
@@ -117,7 +117,9 @@ async fn launch(session: &Session, template: &str) -> Result<String, DemoError> 
         text(&request, "method"),
         text(&request, "path")
     ))?;
-    arguments["dry_run"] = false.into();
+    if let Some(dry_run) = arguments.get_mut("dry_run") {
+        *dry_run = false.into();
+    }
     let launched = session.answer("launch_workflow", arguments).await?;
     say(&format!(
         "launch_workflow: {} is {} at {}\n",

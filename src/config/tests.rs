@@ -48,7 +48,12 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.ironclad.connect_timeout.as_secs(), 10);
     assert_eq!(config.ironclad.patience, Patience { max_retries: 4, longest_wait: Duration::from_secs(30) });
     assert_eq!((config.max_result_bytes, config.max_document_bytes), (60_000, 10_000_000));
-    assert!(!config.policy.enable_writes && config.policy.access.is_empty() && !config.simulator && config.rate_budget);
+    assert!(
+        !config.policy.enable_writes
+            && config.policy.access.is_empty()
+            && !config.simulator
+            && config.ironclad.rate_budget
+    );
     assert_eq!(config.policy.confirm, policy::Confirm::Auto);
     assert_eq!(config.tools.launch, LaunchTools::Auto);
     assert_eq!(config.tools.template_refresh.as_secs(), 300);

@@ -3,6 +3,7 @@
 mod commands;
 mod http;
 mod program;
+mod proxy;
 mod secrets;
 mod settings;
 mod signals;

@@ -88,6 +88,7 @@ async fn send(host: &Host, effect: Effect) -> Result<Vec<u8>, Failure> {
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         patience: Patience { max_retries: 0, longest_wait: Duration::ZERO },
+        rate_budget: false,
     };
     let auth = Auth::new(Some(Credentials::Token("our-token".to_owned().into())), &origin);
     let method = if effect == Effect::Read { Method::Get } else { Method::Post };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ironclad_mcp::simulator::{self, Simulator};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -69,6 +70,13 @@ async fn a_check_says_line_by_line_what_is_right() {
     let without = Home::new().run(&["check"]).await;
     assert_eq!(without.code(), 1);
     assert!(without.stdout.contains("FAIL") && without.stdout.contains("IRONCLAD_CLIENT_ID"), "{}", without.stdout);
+    let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), simulator::Settings::default()).await.unwrap();
+    let wrong = Home::new().at(&simulator).with("IRONCLAD_CLIENT_SECRET", "wrong").run(&["check"]).await;
+    assert_eq!(wrong.code(), 1);
+    assert!(wrong.stdout.contains("unauthorized_client"), "{}", wrong.stdout);
+    let stranger = Home::new().at(&simulator).with("IRONCLAD_AS_USER_EMAIL", "nobody@acme.example");
+    let stranger = stranger.run(&["check"]).await;
+    assert_eq!(stranger.code(), 1, "{}", stranger.stdout);
     let unreachable = Home::new().with("IRONCLAD_ACCESS_TOKEN", "t").with("IRONCLAD_BASE_URL", "http://127.0.0.1:9");
     let unreachable = unreachable.with("IRONCLAD_MAX_RETRIES", "0").run(&["check"]).await;
     assert_eq!(unreachable.code(), 1, "{}", unreachable.stdout);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ironclad_mcp::simulator::{self, Simulator};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -9,20 +10,23 @@ use tokio::{
     process::Child,
 };
 
-use super::program::{Home, MODERN, modern};
+use super::program::{Home, MODERN, modern, signed_in};
 
 /// A server over HTTP, with the simulator inside it.
 struct Served {
     child: Child,
     url: String,
     http: Client,
-    _home: Home,
+    home: Home,
 }
 
 impl Served {
     async fn start() -> Self {
-        let home = Home::new();
-        let mut child = home.command(&["http", "--simulator", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        Self::at(Home::new().with("IRONCLAD_SIMULATOR", "true")).await
+    }
+
+    async fn at(home: Home) -> Self {
+        let mut child = home.command(&["http", "--listen", "127.0.0.1:0"]).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         let listening = async {
             loop {
@@ -35,7 +39,7 @@ impl Served {
         let url = tokio::time::timeout(Duration::from_secs(20), listening).await.unwrap();
         // Somebody must listen, or else the server would be told that nobody does.
         tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-        Self { child, url, http: Client::new(), _home: home }
+        Self { child, url, http: Client::new(), home }
     }
 
     async fn page(&self, path: &str) -> Response {
@@ -127,6 +131,29 @@ async fn bad_bodies_are_refused_and_the_next_call_works() {
         assert!(status.is_client_error(), "{status} for {}", &body[..body.len().min(20)]);
     }
     assert_eq!(served.modern(&[]).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_call_whose_client_went_away_is_recorded() {
+    let settings = simulator::Settings { faults: Some("slow:ms=60000".into()), ..Default::default() };
+    let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
+    let served = Served::at(Home::new().at(&simulator)).await;
+    let call = tokio::time::timeout(Duration::from_secs(20), served.modern(&[]));
+    tokio::select! {
+        answer = call => panic!("{answer:?}"),
+        () = signed_in(&simulator) => {}
+    }
+    let recorded = async {
+        loop {
+            let log = std::fs::read_to_string(served.home.audit_log()).unwrap_or_default();
+            if let Some(line) = log.lines().next() {
+                return serde_json::from_str::<Value>(line).unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let line = tokio::time::timeout(Duration::from_secs(10), recorded).await.expect("no line");
+    assert_eq!((&line["tool"], &line["outcome"]), (&json!("list_users"), &json!("cancelled")));
 }
 
 #[tokio::test]

@@ -207,3 +207,15 @@ pub(super) fn modern(mut params: Value) -> Value {
     });
     params
 }
+
+/// Waits until the server has signed in, which is the first thing that a call does.
+pub(super) async fn signed_in(simulator: &Simulator) {
+    let http = reqwest::Client::new();
+    let url = format!("{}/__simulator/requests", simulator.base_url());
+    loop {
+        let log: Value = http.get(&url).send().await.unwrap().json().await.unwrap();
+        if log["count"].as_u64().unwrap() > 0 {
+            return;
+        }
+    }
+}

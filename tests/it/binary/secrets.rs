@@ -39,9 +39,7 @@ async fn no_secret_is_written_when_all_goes_well() {
     let written = everything_written(&client).await;
     assert!(written.contains(" TRACE "), "the loudest level was not heard");
     assert!(!written.contains(&credentials.client_secret));
-    for (at, _) in written.match_indices("Bearer ") {
-        panic!("a bearer token: {}", &written[at..(at + 60).min(written.len())]);
-    }
+    assert!(!written.contains("Bearer "), "a bearer token was written");
     let token =
         Home::new().at(&simulator).with("RUST_LOG", "trace").with("IRONCLAD_ACCESS_TOKEN", &credentials.access_token);
     let written = everything_written(&token).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ironclad_mcp::simulator::{self, Simulator};
 use serde_json::{Value, json};
 
-use super::program::{Home, Session};
+use super::program::{Home, Session, signed_in};
 
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -75,17 +75,5 @@ async fn a_call_under_way_does_not_hold_the_end_up_and_is_recorded() {
         let log = std::fs::read_to_string(home.audit_log()).unwrap();
         let line: Value = serde_json::from_str(log.trim_end()).unwrap();
         assert_eq!((&line["tool"], &line["outcome"]), (&json!("list_users"), &json!("cancelled")), "{end:?}");
-    }
-}
-
-/// Waits until the server has signed in, which is the first thing that a call does.
-async fn signed_in(simulator: &Simulator) {
-    let http = reqwest::Client::new();
-    let url = format!("{}/__simulator/requests", simulator.base_url());
-    loop {
-        let log: Value = http.get(&url).send().await.unwrap().json().await.unwrap();
-        if log["count"].as_u64().unwrap() > 0 {
-            return;
-        }
     }
 }

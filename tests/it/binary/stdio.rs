@@ -69,7 +69,7 @@ async fn nothing_that_comes_before_the_opening_keeps_a_client_from_opening() {
 async fn arguments_that_are_deep_or_of_the_wrong_kind_are_refused_and_the_next_call_works() {
     let home = Home::new();
     let mut session = home.open(&SIMULATED).await;
-    let deep = format!("{}{}", "{\"a\":".repeat(100), format!("1{}", "}".repeat(100)));
+    let deep = format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100));
     let call = format!(
         r#"{{"jsonrpc":"2.0","id":70,"method":"tools/call","params":{{"name":"get_user","arguments":{{"user_id":{deep}}}}}}}"#
     );
@@ -81,6 +81,27 @@ async fn arguments_that_are_deep_or_of_the_wrong_kind_are_refused_and_the_next_c
         assert!(answer["error"]["code"].is_i64(), "{answer}");
     }
     session.is_well().await;
+}
+
+#[tokio::test]
+async fn a_slow_call_holds_no_other_up() {
+    let settings = simulator::Settings { faults: Some("slow:ms=60000,path=/records".into()), ..Default::default() };
+    let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
+    let home = Home::new().at(&simulator);
+    let mut session = home.open(&["stdio"]).await;
+    session.ask("tools/call", json!({"name": "list_records", "arguments": {}})).await;
+    session.is_well().await;
+}
+
+#[tokio::test]
+async fn a_prefix_stands_before_every_name_and_the_bare_name_is_unknown() {
+    let home = Home::new().with("IRONCLAD_TOOL_PREFIX", "acme_");
+    let mut session = home.open(&SIMULATED).await;
+    let listed = session.request("tools/list", json!({})).await["result"]["tools"].clone();
+    assert!(listed.as_array().unwrap().iter().all(|tool| tool["name"].as_str().unwrap().starts_with("acme_")));
+    assert_eq!(session.call("acme_list_users", json!({})).await["structuredContent"]["total"], 25);
+    let bare = session.request("tools/call", json!({"name": "list_users", "arguments": {}})).await;
+    assert_eq!(bare["error"]["code"], -32602, "{bare}");
 }
 
 #[tokio::test]
