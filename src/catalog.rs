@@ -248,6 +248,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ironclad::limiter::Bucket;
     use crate::{
         answer::{self, Shape, Window},
         arguments::Args,
@@ -631,6 +632,15 @@ mod tests {
             ("revert_workflow_to_review", "/user"),
         ];
         assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn every_entry_names_the_bucket_that_its_requests_draw_on() {
+        for tool in shipped().all() {
+            let request = &tool.entry.request;
+            let path = format!("{}{}", request.api.root(), request.path);
+            assert_eq!(Bucket::of(request.api, request.method, &path).name(), tool.entry.bucket, "{}", tool.name);
+        }
     }
 
     #[test]

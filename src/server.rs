@@ -9,10 +9,10 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
-        Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
-        RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities, ServerConfig, Tool,
-        ToolAnnotations,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
+        DiscoverResult, ErrorCode, Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities,
+        ServerConfig, Tool, ToolAnnotations,
     },
     service::RequestContext,
 };
@@ -167,6 +167,19 @@ impl ServerHandler for Server {
             self.stamp(&cx, &mut result.meta);
         }
         Ok(result)
+    }
+
+    /// A known method comes here where its params do not fit: rmcp would say that there is no such method.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, .. } = request;
+        if matches!(method.as_str(), "tools/call" | "tools/list") {
+            return Err(ErrorData::invalid_params(format!("the params of {method} are not what MCP has"), None));
+        }
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
     }
 
     async fn call_tool(

@@ -76,9 +76,14 @@ async fn arguments_that_are_deep_or_of_the_wrong_kind_are_refused_and_the_next_c
     session.send_bytes(call.as_bytes()).await;
     let answer = session.receive().await;
     assert_eq!(answer["result"]["structuredContent"]["error"]["code"], "invalid_arguments", "{answer}");
-    for arguments in [json!([]), json!("text"), json!(5)] {
-        let answer = session.request("tools/call", json!({"name": "list_users", "arguments": arguments})).await;
-        assert!(answer["error"]["code"].is_i64(), "{answer}");
+    for params in [
+        json!({"name": "list_users", "arguments": []}),
+        json!({"name": "list_users", "arguments": "text"}),
+        json!({"name": 5}),
+        json!({}),
+    ] {
+        let answer = session.request("tools/call", params).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
     }
     session.is_well().await;
 }

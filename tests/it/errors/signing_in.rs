@@ -56,6 +56,24 @@ async fn a_static_token_that_is_refused_is_not_tried_twice() {
     assert_eq!((stage.requests().await.len(), stage.sign_ins().await), (1, 0));
 }
 
+/// Trouble at the sign-in says nothing about the credentials, and nothing was sent.
+#[tokio::test]
+async fn a_sign_in_that_is_in_trouble_is_unavailable_and_tried_again() {
+    for fault in ["503", "429", "html", "reset-before", "reset-after"] {
+        let stage = Stage::with_faults(&format!("{fault}:path=/oauth/token")).await;
+        for (tool, arguments) in [("list_users", json!({})), ("launch_workflow", nda())] {
+            let error = stage.fails(tool, arguments).await;
+            assert_eq!(gist(&error), ("upstream_unavailable", None, Some("not_sent")), "{tool} under {fault}");
+        }
+        assert_eq!(stage.requests().await, Vec::<Value>::new());
+    }
+    let mut setting = Setting { max_retries: 1, ..Setting::default() };
+    setting.simulator.faults = Some("503:path=/oauth/token,count=1".into());
+    let stage = Stage::with(setting).await;
+    stage.launched().await;
+    assert_eq!((stage.sign_ins().await, stage.audit().last().unwrap()["attempts"].clone()), (2, json!(1)));
+}
+
 #[tokio::test]
 async fn many_calls_wait_for_one_token() {
     let stage = Stage::open().await;
