@@ -199,6 +199,9 @@ impl Client {
     /// Sends a request as often as it takes and may be, and hands its answer to `receiver`.
     pub async fn send<R: Receiver>(&self, request: &Request, receiver: &mut R) -> Exchange<R::Answer> {
         let mut attempts = 0;
+        // Counted apart from what was sent: a sign-in that fails again and again must end too.
+        let mut tries = 0;
+        let mut renewed = false;
         let mut refused_token = None;
         loop {
             let result = self.attempt(request, receiver, &mut refused_token).await;
@@ -208,12 +211,15 @@ impl Client {
                 Ok(answer) => return Exchange { attempts, result: Ok(answer) },
                 Err(failure) => failure,
             };
-            if is_unauthorized(&failure) && self.auth.can_renew() && refused_token.is_some() && attempts == 1 {
+            if is_unauthorized(&failure) && self.auth.can_renew() && !renewed {
+                renewed = true;
+                tries += 1;
                 continue;
             }
             let pause = ending(&failure).map_or(Next::GiveUp, |(ending, retry_after)| {
-                retry::next(request.effect, ending, attempts.saturating_sub(1), retry_after, self.settings.patience)
+                retry::next(request.effect, ending, tries, retry_after, self.settings.patience)
             });
+            tries += 1;
             match pause {
                 Next::GiveUp => return Exchange { attempts, result: Err(failure) },
                 Next::After(pause) => tokio::time::sleep(pause).await,

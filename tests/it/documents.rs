@@ -5,7 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Setting, Stage, text};
+use crate::support::{Setting, Stage, nda, text};
 
 const EXHIBIT: &str = "Large Exhibit Review";
 
@@ -89,6 +89,19 @@ async fn a_draft_is_a_word_document() {
     assert_eq!(about["filename"], launched["attributes"]["draft"][0]["filename"]);
     assert_eq!(about["sha256"], sha256(&directly(&stage, &of).await));
     assert!(text(&about["media_type"]).contains("wordprocessingml"), "{about}");
+}
+
+#[tokio::test]
+async fn a_file_name_keeps_its_letters() {
+    let stage = Stage::open().await;
+    let mut launch = nda();
+    launch["attributes"]["counterpartyName"] = "Müller \"& Söhne\" 株式会社".into();
+    let launched = stage.ok("launch_workflow", launch).await;
+    let draft = &launched["attributes"]["draft"][0];
+    let of = json!({"workflow_id": launched["id"], "document_key": draft["key"]});
+    let result = stage.call("download_workflow_document", of).await;
+    let filename = text(&structured(&result)["filename"]);
+    assert!(filename.contains("Müller") && filename.contains("株式会社"), "{filename} for {draft}");
 }
 
 #[tokio::test]

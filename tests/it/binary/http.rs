@@ -100,6 +100,25 @@ async fn it_says_that_it_is_up_and_ready() {
     assert_eq!(served.page("/secrets").await.status(), StatusCode::NOT_FOUND);
 }
 
+#[tokio::test]
+async fn it_says_that_it_is_not_ready_without_a_token() {
+    let home = Home::new().with("IRONCLAD_SIMULATOR", "false").with("IRONCLAD_BASE_URL", "http://127.0.0.1:9");
+    let home = home.with("IRONCLAD_CLIENT_ID", "id").with("IRONCLAD_CLIENT_SECRET", "secret");
+    let served = Served::at(home.with("IRONCLAD_AS_USER_ID", "6411a000")).await;
+    assert_eq!(served.page("/healthz").await.status(), StatusCode::OK);
+    assert_eq!(served.page("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_name_that_was_allowed_is_let_in() {
+    let home = Home::new().with("IRONCLAD_SIMULATOR", "true").with("IRONCLAD_ALLOWED_HOSTS", "mcp.example");
+    let served = Served::at(home.with("IRONCLAD_ALLOWED_ORIGINS", "https://app.example")).await;
+    let both = [("host", "mcp.example"), ("origin", "https://app.example")];
+    assert_eq!(served.modern(&both).await.status(), StatusCode::OK);
+    let other = [("host", "mcp.example"), ("origin", "https://evil.example")];
+    assert_eq!(served.modern(&other).await.status(), StatusCode::FORBIDDEN);
+}
+
 /// A page in the user's browser must not reach the server by a name that leads here, or from its own origin.
 #[tokio::test]
 async fn a_wrong_host_or_origin_is_refused() {

@@ -18,6 +18,10 @@ async fn a_wrong_setting_is_named() {
         ("IRONCLAD_TOOLS", "delete_everything", "IRONCLAD_TOOLS"),
         ("IRONCLAD_CONFIRM", "perhaps", "IRONCLAD_CONFIRM"),
         ("IRONCLAD_TIMEOUT", "soon", "IRONCLAD_TIMEOUT"),
+        ("IRONCLAD_TIMEOUT", "0", "IRONCLAD_TIMEOUT"),
+        ("IRONCLAD_MAX_RETRIES", "-1", "IRONCLAD_MAX_RETRIES"),
+        ("IRONCLAD_LOG_FORMAT", "xml", "IRONCLAD_LOG_FORMAT"),
+        ("IRONCLAD_TOOL_PREFIX", "a b", "IRONCLAD_TOOL_PREFIX"),
         ("IRONCLAD_MAX_RESULT_BYTES", "1999", "IRONCLAD_MAX_RESULT_BYTES"),
         ("IRONCLAD_ENABLE_WRITES", "perhaps", "IRONCLAD_ENABLE_WRITES"),
         ("IRONCLAD_MCP_CONFIG", "/nowhere/config.toml", "IRONCLAD_MCP_CONFIG"),
@@ -31,6 +35,21 @@ async fn a_wrong_setting_is_named() {
         assert_eq!((ended.code(), ended.stdout.as_str()), (2, ""), "{name}={value:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(named), "{name}={value:?} gave {}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_whole_are_told_what_is_missing() {
+    let (id, secret) = (("IRONCLAD_CLIENT_ID", "id"), ("IRONCLAD_CLIENT_SECRET", "secret"));
+    for (given, missing) in [
+        (&[id, secret][..], "IRONCLAD_AS_USER_EMAIL"),
+        (&[id], "IRONCLAD_CLIENT_SECRET"),
+        (&[secret], "IRONCLAD_CLIENT_ID"),
+    ] {
+        let home = given.iter().fold(Home::new(), |home, (name, value)| home.with(name, value));
+        let ended = home.run(&["stdio"]).await;
+        assert_eq!(ended.code(), 2, "{given:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(missing), "{given:?} gave {}", ended.stderr);
     }
 }
 

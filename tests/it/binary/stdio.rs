@@ -98,6 +98,37 @@ async fn a_slow_call_holds_no_other_up() {
     session.is_well().await;
 }
 
+/// A client's name is anybody's to choose, so it cannot write what it likes into the log.
+#[tokio::test]
+async fn a_client_is_recorded_by_its_name_without_what_could_mislead() {
+    let home = Home::new();
+    let mut session = home.start(&SIMULATED);
+    let name = format!("evil\n\u{1b}[31m{}", "x".repeat(10_000));
+    let hello =
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": name, "version": "1"}});
+    session.request("initialize", hello).await;
+    session.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    session.is_well().await;
+    let log = std::fs::read_to_string(home.audit_log()).unwrap();
+    let line: Value = serde_json::from_str(log.trim_end()).unwrap();
+    let agent = line["agent"].as_str().unwrap();
+    assert!(agent.starts_with("evil[31mxxx") && agent.len() <= 64, "{agent}");
+}
+
+#[tokio::test]
+async fn the_audit_log_and_the_log_go_to_stderr_as_json_where_that_is_wanted() {
+    let home =
+        Home::new().with("IRONCLAD_AUDIT_LOG", "-").with("IRONCLAD_LOG_FORMAT", "json").with("RUST_LOG", "debug");
+    let mut session = home.open(&SIMULATED).await;
+    session.is_well().await;
+    session.hang_up();
+    let ended = session.ended(Duration::from_secs(2)).await;
+    let lines: Vec<Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["tool"] == "list_users" && line["outcome"] == "ok"), "{}", ended.stderr);
+    assert!(lines.iter().any(|line| line["level"] == "DEBUG"));
+    assert!(!home.audit_log().exists());
+}
+
 #[tokio::test]
 async fn a_prefix_stands_before_every_name_and_the_bare_name_is_unknown() {
     let home = Home::new().with("IRONCLAD_TOOL_PREFIX", "acme_");

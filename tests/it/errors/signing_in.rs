@@ -36,6 +36,16 @@ async fn an_expired_token_is_cured_by_one_fresh_one_and_one_repeat() {
 }
 
 #[tokio::test]
+async fn a_token_that_expires_between_two_tries_is_renewed_too() {
+    let mut setting = Setting { max_retries: 2, ..Setting::default() };
+    setting.simulator.faults = Some("503:count=1;expired-token:count=1".into());
+    let stage = Stage::with(setting).await;
+    stage.ok("list_users", json!({})).await;
+    let statuses: Vec<Value> = stage.requests().await.iter().map(|request| request["status"].clone()).collect();
+    assert_eq!(statuses, [json!(503), json!(401), json!(200)]);
+}
+
+#[tokio::test]
 async fn a_refusal_that_a_fresh_token_does_not_cure_is_unauthorized() {
     let stage = Stage::with_faults("expired-token").await;
     for (tool, arguments) in [("list_users", json!({})), ("launch_workflow", nda())] {
@@ -72,6 +82,15 @@ async fn a_sign_in_that_is_in_trouble_is_unavailable_and_tried_again() {
     let stage = Stage::with(setting).await;
     stage.launched().await;
     assert_eq!((stage.sign_ins().await, stage.audit().last().unwrap()["attempts"].clone()), (2, json!(1)));
+}
+
+#[tokio::test]
+async fn a_sign_in_that_stays_in_trouble_is_given_up_after_its_retries() {
+    let mut setting = Setting { max_retries: 2, ..Setting::default() };
+    setting.simulator.faults = Some("503:path=/oauth/token".into());
+    let stage = Stage::with(setting).await;
+    assert_eq!(stage.fails("launch_workflow", nda()).await["code"], "upstream_unavailable");
+    assert_eq!((stage.sign_ins().await, stage.requests().await.len()), (3, 0));
 }
 
 #[tokio::test]
