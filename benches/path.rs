@@ -1,5 +1,7 @@
 //! What a call costs besides Ironclad: the pure steps of the path, the catalogue, and the audit line.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run must stop")]
+
 use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -35,7 +37,7 @@ fn tool<'a>(catalog: &'a Catalog, name: &str) -> &'a Arc<Tool> {
     catalog.get(name).expect("a tool of the catalogue")
 }
 
-fn arguments(value: Value) -> Map<String, Value> {
+fn arguments(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
@@ -52,7 +54,7 @@ fn requests(c: &mut Criterion) {
     ];
     for (name, given) in calls {
         let tool = tool(&catalog, name);
-        let given = arguments(given);
+        let given = arguments(&given);
         c.bench_function(&format!("arguments to request: {name}"), |b| {
             b.iter(|| {
                 let verdict = policy::decide(&tool.entry, &settings).expect("granted");
@@ -81,7 +83,7 @@ fn answers(c: &mut Criterion) {
     let list = tool(&catalog, "list_workflows");
     let check = list.arguments().expect("compiles");
     let all = check.check(&list.entry, Map::new()).expect("right arguments");
-    let some = check.check(&list.entry, arguments(json!({"fields": ["id", "title", "attributes.attribute1"]})));
+    let some = check.check(&list.entry, arguments(&json!({"fields": ["id", "title", "attributes.attribute1"]})));
     let some = some.expect("right arguments");
     let key = CursorKey::for_account(shape.origin, "client");
     let digest = call_digest("list_workflows", "");
@@ -107,7 +109,7 @@ fn audit(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let log = Arc::new(AuditLog::new(Target::File(folder.path().join("audit.jsonl"))));
     let entry = &tool(&catalog, "get_workflow").entry;
-    let given = arguments(json!({"workflow_id": "IC-12"}));
+    let given = arguments(&json!({"workflow_id": "IC-12"}));
     c.bench_function("audit: one line of a read", |b| {
         b.iter(|| Record::open(Arc::clone(&log), entry, &given, Who::default()).succeeded());
     });

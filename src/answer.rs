@@ -160,7 +160,12 @@ impl Fields {
     }
 
     fn names(&self, member: &str) -> bool {
-        self.members.contains_key(member)
+        self.below(member).is_some()
+    }
+
+    /// What is asked for of a member, whose own name may hold dots (SCIM's schema URNs do).
+    fn below(&self, member: &str) -> Option<&Self> {
+        member.split('.').try_fold(self, |node, step| node.members.get(step))
     }
 
     fn project(&self, value: Value) -> Option<Value> {
@@ -178,7 +183,7 @@ impl Fields {
     #[must_use]
     pub fn project_object(&self, members: Map<String, Value>) -> Map<String, Value> {
         let kept = members.into_iter().filter_map(|(name, value)| {
-            let kept = self.members.get(&name)?.project(value)?;
+            let kept = self.below(&name)?.project(value)?;
             Some((name, kept))
         });
         kept.collect()
@@ -622,6 +627,15 @@ mod tests {
         let window = Window { offset: 0, limit: 20 };
         let body = body.to_string();
         page(entry, &args(values), body.as_bytes(), &shape(60_000, fields), (window, &seal)).unwrap().structured
+    }
+
+    #[test]
+    fn a_member_whose_own_name_holds_dots_can_be_asked_for() {
+        let urn = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        let root = Fields::of(&args(&json!({"fields": [format!("{urn}.department")]}))).unwrap();
+        let user = json!({"id": "1", urn: {"department": "Legal", "other": 1}});
+        let kept = root.project_object(user.as_object().cloned().unwrap());
+        assert_eq!(Value::Object(kept), json!({urn: {"department": "Legal"}}));
     }
 
     #[test]

@@ -133,7 +133,8 @@ fn state_key(origin: &str, secrets: &Secrets) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// Starts a simulator inside the process, and points the configuration at it; an acting user that was set stays.
+/// Starts a simulator inside the process, and points the configuration at it; an acting user of the
+/// simulated company stays.
 ///
 /// # Errors
 /// No loopback port can be had.
@@ -144,8 +145,12 @@ pub async fn simulate(config: &mut Config) -> Result<Simulator, SimulatorError> 
     if let Ok(origin) = simulator.base_url().parse() {
         config.ironclad.origin = origin;
     }
-    if acting_user(&config.ironclad).is_none() {
+    // Somebody of the real company is nobody here.
+    let company = credentials.as_user_email.rsplit('@').next().unwrap_or_default();
+    let works_here = config.ironclad.as_user_email.as_deref().is_some_and(|email| email.ends_with(company));
+    if !works_here {
         config.ironclad.as_user_email = Some(credentials.as_user_email);
+        config.ironclad.as_user_id = None;
     }
     let (id, secret) = (SecretString::from(credentials.client_id), SecretString::from(credentials.client_secret));
     config.secrets = Secrets { access_token: None, client: Some(OauthClient { id, secret }) };

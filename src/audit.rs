@@ -142,12 +142,25 @@ fn last_line(file: &mut File, length: u64) -> io::Result<(u64, Option<String>)> 
     let mut tail = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut tail)?;
     let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
-        return Ok((if from == 0 { 0 } else { length }, None));
+        // Empty, or a first line that a process did not finish.
+        return if from == 0 && LINE_START.starts_with(tail.get(..LINE_START.len()).unwrap_or(&tail)) {
+            Ok((0, None))
+        } else {
+            Err(no_log())
+        };
     };
     let (lines, _) = tail.split_at(end);
     let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     let hash = serde_json::from_slice::<Value>(last).ok().and_then(|line| Some(line.get("hash")?.as_str()?.to_owned()));
-    Ok((from + end as u64 + 1, hash))
+    Ok((from + end as u64 + 1, Some(hash.ok_or_else(no_log)?)))
+}
+
+/// How every line begins.
+const LINE_START: &[u8] = br#"{"time":"#;
+
+/// Appending would cut off what somebody keeps in the file.
+fn no_log() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file holds something else than an audit log")
 }
 
 /// The line's text with `prev` and `hash`, and the hash: SHA-256 over the line up to the hash member.
@@ -689,6 +702,27 @@ mod tests {
             told.recv().unwrap();
         });
         assert_eq!(place.lines().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_holds_something_else_is_left_as_it_is() {
+        for kept in ["export PATH=/bin", "line one\nline two\n", "{\"a\": 1}\n", "[settings]\nhalf"] {
+            let place = Place::new();
+            std::fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+            std::fs::write(place.path(), kept).unwrap();
+            assert!(place.record("write").intend().is_err(), "{kept}");
+            place.record("read").succeeded();
+            assert_eq!(std::fs::read_to_string(place.path()).unwrap(), kept);
+        }
+    }
+
+    #[test]
+    fn a_first_line_that_was_not_finished_is_dropped() {
+        let place = Place::new();
+        std::fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+        std::fs::write(place.path(), "{\"time\":\"2026-11-2").unwrap();
+        place.record("read").succeeded();
+        assert_eq!(place.lines().len(), 1);
     }
 
     #[test]

@@ -231,10 +231,10 @@ impl Catalog {
         let groups: Vec<&str> = groups.into_keys().collect();
         let tools: Vec<&str> = self.tools.iter().map(|tool| tool.entry.name.as_str()).collect();
         let toolsets: Vec<&str> = groups.iter().copied().chain(["all", "default"]).collect();
-        known("--access", settings.access.keys(), &groups)?;
-        known("--toolsets", settings.toolsets.iter(), &toolsets)?;
-        known("--tools", not_launching(&settings.tools), &tools)?;
-        known("--exclude-tools", not_launching(&settings.exclude_tools), &tools)?;
+        known("--access (IRONCLAD_ACCESS)", settings.access.keys(), &groups)?;
+        known("--toolsets (IRONCLAD_TOOLSETS)", settings.toolsets.iter(), &toolsets)?;
+        known("--tools (IRONCLAD_TOOLS)", not_launching(&settings.tools), &tools)?;
+        known("--exclude-tools (IRONCLAD_EXCLUDE_TOOLS)", not_launching(&settings.exclude_tools), &tools)?;
         if self.published(settings).next().is_none() {
             return Err(CatalogError::Nothing);
         }
@@ -284,6 +284,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ironclad::limiter::Bucket;
     use crate::{
         answer::{self, Shape, Window},
         arguments::Args,
@@ -674,6 +675,15 @@ mod tests {
     }
 
     #[test]
+    fn every_entry_names_the_bucket_that_its_requests_draw_on() {
+        for tool in shipped().all() {
+            let request = &tool.entry.request;
+            let path = format!("{}{}", request.api.root(), request.path);
+            assert_eq!(Bucket::of(request.api, request.method, &path).name(), tool.entry.bucket, "{}", tool.name);
+        }
+    }
+
+    #[test]
     fn a_value_that_ironclad_adds_one_day_leaves_an_answer_valid() {
         for tool in shipped().all() {
             let members = match &tool.entry.answer {
@@ -779,7 +789,7 @@ mod tests {
         let catalog = Catalog::load(None, "ic_").unwrap();
         assert!(catalog.all().all(|tool| tool.name == format!("ic_{}", tool.entry.name)));
         assert!(catalog.get("ic_get_workflow").is_some() && catalog.get("get_workflow").is_none());
-        for prefix in ["Ironclad-", "a_prefix_that_is_too_long_"] {
+        for prefix in ["Ironclad.", "a_prefix_that_is_too_long_"] {
             let refused = Catalog::load(None, prefix).unwrap_err().to_string();
             assert!(refused.contains("tool name"), "{refused}");
         }
@@ -819,12 +829,36 @@ mod tests {
             shipped().check(&settings).unwrap_err().to_string()
         };
         let table: [(String, &str, &str); 6] = [
-            (typo(|s| s.access = [("workflow".into(), Access::Full)].into()), "--access names workflow,", "workflows"),
-            (typo(|s| s.access = [("launch_x".into(), Access::Full)].into()), "--access names launch_x,", "workflows"),
-            (typo(|s| s.toolsets = strings(&["default", "recods"])), "--toolsets names recods,", "all, default"),
-            (typo(|s| s.toolsets = strings(&["launch_x"])), "--toolsets names launch_x,", "all, default"),
-            (typo(|s| s.tools = strings(&["get_workfow"])), "--tools names get_workfow,", "get_workflow"),
-            (typo(|s| s.exclude_tools = strings(&["x"])), "--exclude-tools names x,", "get_workflow"),
+            (
+                typo(|s| s.access = [("workflow".into(), Access::Full)].into()),
+                "--access (IRONCLAD_ACCESS) names workflow,",
+                "workflows",
+            ),
+            (
+                typo(|s| s.access = [("launch_x".into(), Access::Full)].into()),
+                "--access (IRONCLAD_ACCESS) names launch_x,",
+                "workflows",
+            ),
+            (
+                typo(|s| s.toolsets = strings(&["default", "recods"])),
+                "--toolsets (IRONCLAD_TOOLSETS) names recods,",
+                "all, default",
+            ),
+            (
+                typo(|s| s.toolsets = strings(&["launch_x"])),
+                "--toolsets (IRONCLAD_TOOLSETS) names launch_x,",
+                "all, default",
+            ),
+            (
+                typo(|s| s.tools = strings(&["get_workfow"])),
+                "--tools (IRONCLAD_TOOLS) names get_workfow,",
+                "get_workflow",
+            ),
+            (
+                typo(|s| s.exclude_tools = strings(&["x"])),
+                "--exclude-tools (IRONCLAD_EXCLUDE_TOOLS) names x,",
+                "get_workflow",
+            ),
         ];
         for (message, beginning, known) in table {
             assert!(message.starts_with(beginning) && message.contains(known), "{message}");
@@ -899,7 +933,7 @@ mod tests {
         let bad = folder(&[
             ("a.json", group("a", &[post, outside.clone()])),
             ("b.json", "{".into()),
-            ("c.json", group("c", &[outside, tool("get_workflow"), tool("Bad-Name")])),
+            ("c.json", group("c", &[outside, tool("get_workflow"), tool("Bad.Name")])),
         ]);
         let message = Catalog::load(Some(bad.path()), "").unwrap_err().to_string();
         let expected = [
@@ -908,7 +942,7 @@ mod tests {
             "b.json: EOF",
             "c.json: get_deep: /properties/a: format may only be date-time",
             "c.json: get_workflow: the name is taken by another tool",
-            "c.json: Bad-Name: tool name",
+            "c.json: Bad.Name: tool name",
         ];
         for fault in expected {
             assert!(message.contains(fault), "{fault} is not in:\n{message}");

@@ -59,8 +59,6 @@ pub struct Config {
     pub max_document_bytes: u64,
     /// `--upload-dir`: folders that documents of a launch may be read from; none over HTTP.
     pub upload_folders: Vec<PathBuf>,
-    /// `--rate-budget`; read now, used by a later version.
-    pub rate_budget: bool,
     /// `--allowed-host`; empty is loopback names.
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`; empty is loopback names.
@@ -176,7 +174,6 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
             (0, LARGEST_DOCUMENT),
         )?,
         upload_folders: upload_folders(values::trimmed(options.upload_dir.clone()))?,
-        rate_budget: options.rate_budget.unwrap_or(true),
         allowed_hosts: each("allowed_host", &values::trimmed(options.allowed_host), values::host)?,
         allowed_origins: each("allowed_origin", &values::trimmed(options.allowed_origin), values::web_origin)?,
         policy: policy::Settings {
@@ -211,6 +208,7 @@ fn ironclad(options: &Options) -> Result<ironclad::Settings, ConfigError> {
             max_retries: u32::try_from(max_retries).unwrap_or(u32::MAX),
             longest_wait: seconds("rate_limit_wait", options.rate_limit_wait, 30, 0)?,
         },
+        rate_budget: options.rate_budget.unwrap_or(true),
     })
 }
 

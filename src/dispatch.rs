@@ -331,7 +331,13 @@ impl Dispatch {
         let exchange = self.client.send(request, &mut receiver).await;
         let head = match &exchange.result {
             Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
-            Err(Failure::NoToken(_) | Failure::NeverArrived(_) | Failure::Lost(_) | Failure::Unreadable(_)) => None,
+            Err(
+                Failure::NoToken(_)
+                | Failure::OverBudget(_)
+                | Failure::NeverArrived(_)
+                | Failure::Lost(_)
+                | Failure::Unreadable(_),
+            ) => None,
         };
         record.sent(Sent {
             status: head.map(|head| head.status),

@@ -5,6 +5,7 @@
 //! headers to another host.
 
 pub mod auth;
+pub mod limiter;
 mod multipart;
 pub mod region;
 pub mod retry;
@@ -25,6 +26,7 @@ use url::Url;
 
 use self::{
     auth::{Auth, AuthError},
+    limiter::{Bucket, Limiter},
     region::{Origin, is_loopback},
     retry::{Ending, Next, Patience},
 };
@@ -54,6 +56,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How patient a call is.
     pub patience: Patience,
+    /// Whether to keep to Ironclad's rate limits here.
+    pub rate_budget: bool,
 }
 
 /// The head of an answer.
@@ -65,6 +69,10 @@ pub struct Head {
     pub request_id: Option<String>,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// `X-RateLimit-Remaining`.
+    pub remaining: Option<u64>,
+    /// `X-RateLimit-Reset`, read as seconds from now.
+    pub reset: Option<Duration>,
     /// `Content-Type`.
     pub media_type: Option<String>,
     /// `Content-Disposition`.
@@ -105,6 +113,8 @@ pub enum Unsound {
 pub enum Failure {
     /// No token can be had.
     NoToken(AuthError),
+    /// The budget leaves no place within the wait that is allowed; how long it would be.
+    OverBudget(Duration),
     /// Ironclad answered no.
     Refused {
         /// Status and headers.
@@ -136,6 +146,7 @@ pub struct Client {
     settings: Settings,
     acting_user: HeaderMap,
     auth: Auth,
+    limiter: Option<Limiter>,
     http: OnceLock<reqwest::Client>,
 }
 
@@ -152,7 +163,8 @@ impl Client {
                 acting_user.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
             }
         }
-        Ok(Self { settings, acting_user, auth, http: OnceLock::new() })
+        let limiter = settings.rate_budget.then(|| Limiter::new(settings.patience.longest_wait));
+        Ok(Self { settings, acting_user, auth, limiter, http: OnceLock::new() })
     }
 
     /// The Ironclad host.
@@ -196,21 +208,27 @@ impl Client {
     /// Sends a request as often as it takes and may be, and hands its answer to `receiver`.
     pub async fn send<R: Receiver>(&self, request: &Request, receiver: &mut R) -> Exchange<R::Answer> {
         let mut attempts = 0;
+        // Counted apart from what was sent: a sign-in that fails again and again must end too.
+        let mut tries = 0;
+        let mut renewed = false;
         let mut refused_token = None;
         loop {
             let result = self.attempt(request, receiver, &mut refused_token).await;
-            let sent = !matches!(result, Err(Failure::NoToken(_) | Failure::Unreadable(_)));
+            let sent = !matches!(result, Err(Failure::NoToken(_) | Failure::OverBudget(_) | Failure::Unreadable(_)));
             attempts += u32::from(sent);
             let failure = match result {
                 Ok(answer) => return Exchange { attempts, result: Ok(answer) },
                 Err(failure) => failure,
             };
-            if is_unauthorized(&failure) && self.auth.can_renew() && refused_token.is_some() && attempts == 1 {
+            if is_unauthorized(&failure) && self.auth.can_renew() && !renewed {
+                renewed = true;
+                tries += 1;
                 continue;
             }
             let pause = ending(&failure).map_or(Next::GiveUp, |(ending, retry_after)| {
-                retry::next(request.effect, ending, attempts.saturating_sub(1), retry_after, self.settings.patience)
+                retry::next(request.effect, ending, tries, retry_after, self.settings.patience)
             });
+            tries += 1;
             match pause {
                 Next::GiveUp => return Exchange { attempts, result: Err(failure) },
                 Next::After(pause) => tokio::time::sleep(pause).await,
@@ -226,6 +244,10 @@ impl Client {
     ) -> Result<(Head, R::Answer), Failure> {
         let http = self.http().map_err(Failure::NeverArrived)?;
         let token = self.auth.token(http, refused_token.as_ref()).await.map_err(Failure::NoToken)?;
+        let bucket = Bucket::of(request.api, request.method, &request.path);
+        if let Some(limiter) = &self.limiter {
+            limiter.admit(bucket).await.map_err(Failure::OverBudget)?;
+        }
         let began = Instant::now();
         let mut reply = self.reply(http, request, &token).await?;
         let head = head(&reply);
@@ -237,6 +259,9 @@ impl Client {
             ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "Ironclad answered"
         );
+        if let (Some(limiter), Some(pause)) = (&self.limiter, head.exhausted_for()) {
+            limiter.exhausted(bucket, pause);
+        }
         if !reply.status().is_success() {
             if reply.status() == StatusCode::UNAUTHORIZED {
                 *refused_token = Some(token);
@@ -325,9 +350,28 @@ fn head(reply: &reqwest::Response) -> Head {
         status: reply.status().as_u16(),
         request_id: text(&HeaderName::from_static("x-ironclad-requestid")),
         retry_after: text(&RETRY_AFTER).and_then(|seconds| Some(Duration::from_secs(seconds.trim().parse().ok()?))),
+        remaining: text(&HeaderName::from_static("x-ratelimit-remaining")).and_then(|count| count.trim().parse().ok()),
+        reset: text(&HeaderName::from_static("x-ratelimit-reset")).and_then(|reset| seconds_from_now(&reset)),
         media_type: text(&CONTENT_TYPE),
         disposition: text(&CONTENT_DISPOSITION),
         length: text(&CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+    }
+}
+
+/// The unit of `X-RateLimit-Reset` is not told (ironclad-api.md §5): a time of day is too large to be a pause, and is
+/// left out, since a pause that is too short costs one 429 and a wrong one blocks for years.
+fn seconds_from_now(reset: &str) -> Option<Duration> {
+    let seconds: u64 = reset.trim().parse().ok()?;
+    (seconds <= 600).then(|| Duration::from_secs(seconds))
+}
+
+impl Head {
+    /// For how long Ironclad says that the request's bucket is empty, if it does.
+    fn exhausted_for(&self) -> Option<Duration> {
+        if self.status == 429 {
+            return self.retry_after.or(self.reset);
+        }
+        self.reset.filter(|_| self.remaining == Some(0))
     }
 }
 
@@ -355,6 +399,9 @@ fn ending(failure: &Failure) -> Option<(Ending, Option<Duration>)> {
         Failure::Lost(_) => Some((Ending::Lost, None)),
         Failure::Unsound(_, Unsound::Malformed) => Some((Ending::Malformed, None)),
         Failure::NoToken(AuthError::Unreachable(_)) => Some((Ending::NeverArrived, None)),
-        Failure::NoToken(_) | Failure::Unsound(_, Unsound::TooLarge(_)) | Failure::Unreadable(_) => None,
+        Failure::NoToken(_)
+        | Failure::OverBudget(_)
+        | Failure::Unsound(_, Unsound::TooLarge(_))
+        | Failure::Unreadable(_) => None,
     }
 }

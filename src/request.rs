@@ -68,6 +68,8 @@ pub fn build(entry: &Entry, args: &Args, acting_user: Option<ActingUser<'_>>) ->
     for (name, parameter) in &entry.parameters {
         let Some(value) = args.get(name) else { continue };
         match parameter.place {
+            // An empty list means no filter; sent as an empty value it would match nothing.
+            Place::Query if value.as_array().is_some_and(Vec::is_empty) => {}
             Place::Query => {
                 request.query.push((parameter.wire.clone().unwrap_or_else(|| name.clone()), query_text(value)));
             }
@@ -222,7 +224,6 @@ mod tests {
         let table = [
             (json!("Equals([a], 'b')"), "Equals([a], 'b')"),
             (json!(["active", "paused"]), "active,paused"),
-            (json!([]), ""),
             (json!(true), "true"),
             (json!(12), "12"),
         ];
@@ -231,6 +232,7 @@ mod tests {
             assert_eq!(request.query, [("wireName".to_owned(), expected.to_owned())], "{value}");
             assert_eq!(request.body, None);
         }
+        assert_eq!(one(&placed("query", Some("wireName")), &json!([])).query, []);
         assert_eq!(one(&placed("query", None), &json!("x")).query[0].0, "a");
     }
 

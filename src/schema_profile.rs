@@ -38,9 +38,9 @@ const FORBIDDEN: [&str; 15] = [
 #[must_use]
 pub fn tool_faults(name: &str, description: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || name.len() > MAX_TOOL_NAME || !name.chars().all(letters) {
-        faults.push(format!("tool name {name:?} must be 1 to {MAX_TOOL_NAME} characters of a-z, 0-9 and _"));
+        faults.push(format!("tool name {name:?} must be 1 to {MAX_TOOL_NAME} letters, digits, _ and -"));
     }
     if description.is_empty() || description.chars().count() > MAX_DESCRIPTION {
         faults.push(format!("the description must have 1 to {MAX_DESCRIPTION} characters"));

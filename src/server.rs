@@ -10,10 +10,10 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
-        Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
-        RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities, ServerConfig,
-        SubscriptionFilter, Tool, ToolAnnotations,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
+        DiscoverResult, ErrorCode, Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities,
+        ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -271,6 +271,19 @@ impl ServerHandler for Server {
         }
     }
 
+    /// A known method comes here where its params do not fit: rmcp would say that there is no such method.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, .. } = request;
+        if matches!(method.as_str(), "tools/call" | "tools/list") {
+            return Err(ErrorData::invalid_params(format!("the params of {method} are not what MCP has"), None));
+        }
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
+    }
+
     async fn call_tool(
         &self,
         mut request: CallToolRequestParams,
@@ -289,6 +302,8 @@ impl ServerHandler for Server {
             progress: waiting.as_ref().map(|waiting| waiting as &dyn Progress),
         };
         let called = tokio::select! {
+            // The call first, so that one given up before it began is recorded as well.
+            biased;
             called = shared.dispatch.call(&tool, arguments, caller) => called,
             // The record's guard writes the line of the dropped call.
             () = cx.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),

@@ -2,6 +2,9 @@
 //!
 //! Ours has policy, argument checks, shaping and the audit log on. Figures, not assertions: timings never decide a test.
 
+#![expect(clippy::print_stdout, reason = "the figures are the point")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run must stop")]
+
 mod minimal;
 
 use std::{
@@ -70,11 +73,14 @@ async fn upstream() -> Fallible<SocketAddr> {
     Ok(address)
 }
 
+/// The arguments that make a program serve HTTP at an address.
+type HttpArguments = Box<dyn Fn(&str) -> Vec<String>>;
+
 struct Peer {
     name: &'static str,
     program: PathBuf,
     stdio: Vec<String>,
-    http: Box<dyn Fn(&str) -> Vec<String>>,
+    http: HttpArguments,
     audit: Option<PathBuf>,
 }
 

@@ -118,7 +118,7 @@ pub struct Options {
     /// The longest that a call waits for a 429 to pass, in seconds [default: 30]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_RATE_LIMIT_WAIT", help_heading = "Limits")]
     pub rate_limit_wait: Option<u64>,
-    /// Keep to Ironclad's rate limits locally; off is for load tests [default: on] (read now, takes effect in a later version)
+    /// Keep to Ironclad's rate limits locally; off is for load tests [default: on]
     #[arg(long, global = true, value_name = "BOOL", env = "IRONCLAD_RATE_BUDGET", help_heading = "Limits",
         value_parser = switch)]
     #[serde(deserialize_with = "switch_from_toml")]

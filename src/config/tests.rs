@@ -48,7 +48,12 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.ironclad.connect_timeout.as_secs(), 10);
     assert_eq!(config.ironclad.patience, Patience { max_retries: 4, longest_wait: Duration::from_secs(30) });
     assert_eq!((config.max_result_bytes, config.max_document_bytes), (60_000, 10_000_000));
-    assert!(!config.policy.enable_writes && config.policy.access.is_empty() && !config.simulator && config.rate_budget);
+    assert!(
+        !config.policy.enable_writes
+            && config.policy.access.is_empty()
+            && !config.simulator
+            && config.ironclad.rate_budget
+    );
     assert_eq!(config.policy.confirm, policy::Confirm::Auto);
     assert_eq!(config.tools.launch, LaunchTools::Auto);
     assert_eq!(config.tools.template_refresh.as_secs(), 300);
@@ -164,7 +169,7 @@ fn every_bad_value_names_its_setting_by_flag_and_variable() {
         ("--access", "IRONCLAD_ACCESS", "workflows=all"),
         ("--access", "IRONCLAD_ACCESS", "workflows"),
         ("--confirm", "IRONCLAD_CONFIRM", "sometimes"),
-        ("--tool-prefix", "IRONCLAD_TOOL_PREFIX", "my-"),
+        ("--tool-prefix", "IRONCLAD_TOOL_PREFIX", "my."),
         ("--launch-tools", "IRONCLAD_LAUNCH_TOOLS", "off,Mutual NDA"),
         ("--template-refresh", "IRONCLAD_TEMPLATE_REFRESH", "0"),
         ("--timeout", "IRONCLAD_TIMEOUT", "0"),

@@ -144,10 +144,10 @@ pub(super) fn user_id(text: &str) -> Result<String, String> {
 
 /// Checks a tool prefix; how long a whole name may be is the catalogue's to say.
 pub(super) fn tool_prefix(text: &str) -> Result<String, String> {
-    if text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
         return Ok(text.to_owned());
     }
-    Err(format!("{text:?} may hold a-z, 0-9 and _ only"))
+    Err(format!("{text:?} may hold letters, digits, _ and - only"))
 }
 
 /// Checks what may stand in `Host`: a name or address, and a port if it matters.

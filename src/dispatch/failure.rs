@@ -1,5 +1,7 @@
 //! Says in plain words why a request brought no answer, and what the caller can do now.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
@@ -15,6 +17,7 @@ const QUOTED_CHARACTERS: usize = 500;
 pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
     match failure {
         Failure::NoToken(error) => no_token(error),
+        Failure::OverBudget(wait) => over_budget(*wait),
         Failure::Refused { head, body } => refused(entry, head, body),
         Failure::NeverArrived(error) => {
             let why = if error.is_timeout() { "the connection timed out" } else { "no connection could be made" };
@@ -26,7 +29,7 @@ pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
             .with_outcome(Outcome::NotSent)
         }
         Failure::Lost(error) => {
-            let timed_out = error.as_ref().is_some_and(reqwest::Error::is_timeout);
+            let timed_out = error.as_ref().is_some_and(|error| error.is_timeout());
             lost(entry, None, if timed_out { "it did not answer in time" } else { "the connection broke" })
         }
         Failure::Unreadable(error) => CallError::new(
@@ -41,6 +44,17 @@ pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
         }
         Failure::Unsound(head, Unsound::TooLarge(_)) => lost(entry, Some(head), "its answer was too large to read"),
     }
+}
+
+fn over_budget(wait: Duration) -> CallError {
+    let seconds = wait.as_secs().max(1);
+    let mut error = CallError::new(
+        Code::RateLimited,
+        "nothing was sent: the company's rate limit at Ironclad leaves no place in time",
+        format!("wait {seconds} s and call again, or call less often; the whole company shares this limit"),
+    );
+    error.retry_after_s = Some(seconds);
+    error.with_outcome(Outcome::NotSent)
 }
 
 fn no_token(error: &AuthError) -> CallError {

@@ -148,6 +148,9 @@ fn refusal(error: TokenError) -> AuthError {
 /// oauth2's own reqwest feature pins an older reqwest, so requests pass through our client by hand.
 async fn bridge(http: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     let reply = http.execute(request.try_into()?).await?;
+    // Trouble over there says nothing about our credentials, and may pass.
+    let in_trouble = reply.status().is_server_error() || reply.status() == http::StatusCode::TOO_MANY_REQUESTS;
+    let reply = if in_trouble { reply.error_for_status()? } else { reply };
     let mut bridged = http::Response::new(Vec::new());
     *bridged.status_mut() = reply.status();
     *bridged.headers_mut() = reply.headers().clone();

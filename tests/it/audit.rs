@@ -208,6 +208,18 @@ async fn a_launch_given_up_during_its_look_up_is_cancelled_without_an_intent() {
 }
 
 #[tokio::test]
+async fn a_call_given_up_at_once_is_recorded_too() {
+    let stage = Stage::with_faults("slow:ms=60000").await;
+    for number in 1..=10 {
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(call_of("list_users", &json!({}))));
+        let sent = stage.client.send_cancellable_request(request, PeerRequestOptions::no_options()).await.unwrap();
+        sent.cancel(None).await.unwrap();
+        stage.audit_with(|_| stage.audit().len() == number).await;
+    }
+    assert!(stage.audit().iter().all(|line| line["outcome"] == "cancelled"));
+}
+
+#[tokio::test]
 async fn a_call_whose_client_went_away_is_recorded() {
     let stage = Stage::with_faults("slow:ms=60000").await;
     let call = under_way(&stage, "list_users", &json!({})).await;

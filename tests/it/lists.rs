@@ -225,3 +225,16 @@ async fn filters_reach_ironclad_and_a_wrong_one_is_said_to_be_wrong() {
     let error = stage.fails("list_records", json!({"filter": "Equals([colour], 'red')"})).await;
     assert_eq!((&error["code"], &error["status"]), (&json!("invalid_arguments"), &json!(400)));
 }
+
+#[tokio::test]
+async fn a_page_holds_at_least_one_item_and_no_more_than_ironclad_gives_at_once() {
+    let stage = Stage::open().await;
+    for (tool, most) in [("list_workflows", 100), ("list_records", 100), ("list_webhooks", 100), ("list_users", 1000)] {
+        for limit in [json!(0), json!(-1), json!(most + 1), json!(1.5), json!("5"), json!(1e30)] {
+            let error = stage.fails(tool, json!({"limit": limit})).await;
+            assert_eq!(error["errors"][0]["path"], "limit", "{tool} {limit}");
+            assert!(text(&error["hint"]).contains(&format!("at most {most}")), "{error}");
+        }
+        stage.ok(tool, json!({"limit": most, "fields": ["id"]})).await;
+    }
+}

@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod binary;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod filters;
+#[cfg(test)]
+mod floors;
 #[cfg(test)]
 mod form_launches;
 #[cfg(test)]
@@ -16,6 +20,8 @@ mod forms;
 mod ids;
 #[cfg(test)]
 mod launch;
+#[cfg(test)]
+mod launch_documents;
 #[cfg(test)]
 mod launch_tools;
 #[cfg(test)]
@@ -26,6 +32,8 @@ mod openapi;
 mod readme;
 #[cfg(test)]
 mod records;
+#[cfg(test)]
+mod redirects;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -95,12 +95,14 @@ fn every_request_that_can_be_built_fits_the_vendors_document() {
     });
 }
 
+type Spoil = fn(&mut Request);
+
 #[test]
 fn a_request_that_does_not_fit_is_told_from_one_that_does() {
     with_documents(|documents| {
         let catalog = Catalog::load(None, "").unwrap();
         let request = |tool: &str| build(catalog.get(tool).unwrap(), samples().remove(tool).unwrap(), None);
-        let spoiled: [(&str, fn(&mut Request)); 7] = [
+        let spoiled: [(&str, Spoil); 7] = [
             ("list_workflows", |request| request.path.push_str("/x/y")),
             ("list_workflows", |request| request.query.push(("limit".into(), "3".into()))),
             ("list_workflows", |request| request.query.push(("status".into(), "archived".into()))),

@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use ironclad_mcp::catalog::Catalog;
 use serde_json::{Map, Value};
 
-/// What `tool_schema.rs` adds to every tool by its effect and answer.
-pub(crate) const SERVER_ARGUMENTS: [&str; 4] = ["cursor", "limit", "fields", "dry_run"];
-
 /// Tool name to arguments.
 pub(crate) fn samples() -> BTreeMap<String, Map<String, Value>> {
     serde_json::from_str(include_str!("samples.json")).unwrap()

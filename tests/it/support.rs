@@ -43,6 +43,8 @@ pub(crate) struct Setting {
     pub(crate) max_document_bytes: u64,
     pub(crate) max_retries: u32,
     pub(crate) timeout: Duration,
+    /// Whether the server keeps to Ironclad's rate limits by itself.
+    pub(crate) rate_budget: bool,
     /// Instead of the simulator's own.
     pub(crate) client_secret: Option<String>,
     /// A static token signs in instead of the client, and bodies name the acting user.
@@ -76,6 +78,7 @@ impl Default for Setting {
             max_document_bytes: 10_000_000,
             max_retries: 0,
             timeout: Duration::from_secs(10),
+            rate_budget: false,
             client_secret: None,
             static_token: false,
             scopes: None,
@@ -259,7 +262,10 @@ pub(crate) struct AuditFile(PathBuf);
 
 impl AuditFile {
     fn lines(&self) -> Vec<Value> {
-        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let text = self.text();
+        // A line may be under way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn text(&self) -> String {
@@ -330,6 +336,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         timeout: setting.timeout,
         connect_timeout: setting.timeout,
         patience: Patience { max_retries: setting.max_retries, longest_wait: Duration::from_secs(1) },
+        rate_budget: setting.rate_budget,
     };
     Dispatch {
         policy: setting.policy.clone(),

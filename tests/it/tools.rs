@@ -182,6 +182,35 @@ async fn a_dry_run_of_ambiguous_text_reads_and_shows_what_would_be_written() {
     assert_eq!(sent.iter().map(|request| text(&request["method"])).collect::<Vec<_>>(), ["GET"]);
 }
 
+/// Models send text; what it stands for is the attribute's type to say.
+#[tokio::test]
+async fn the_text_of_an_update_becomes_what_the_attribute_holds() {
+    let stage = Stage::open().await;
+    let address = json!({"lines": ["1 High St"], "locality": "York", "postcode": "YO1", "country": "UK"});
+    let vendor = json!({"template_id": "5f2c8e91cdc1927c5c4ed004", "use_default_values": true, "attributes": {
+        "counterpartyName": "Acme", "recordType": "Order Form", "vendorAddress": address,
+        "vendorContactEmail": "ada@acme.example", "serviceRegions": ["Europe"]}});
+    let id = stage.ok("launch_workflow", vendor).await["id"].clone();
+    let set = |path: &str, value: &str| json!({"action": "set", "path": path, "value": value});
+    let updates = json!([
+        set("counterpartyName", "2026"),
+        set("headcount", "25"),
+        set("handlesPersonalData", "true"),
+        set("privacyContact", "grace@acme.example"),
+        set("goLiveDate", "2026-10-01"),
+        set("serviceRegions", "[\"Europe\", \"Latin America\"]"),
+        set("needsInsurance", "false"),
+    ]);
+    let changed = stage.ok("update_workflow_attributes", json!({"workflow_id": id, "updates": updates})).await;
+    let expected = json!({
+        "counterpartyName": "2026", "headcount": 25, "handlesPersonalData": true, "privacyContact": "grace@acme.example",
+        "goLiveDate": "2026-10-01T00:00:00.000Z", "serviceRegions": ["Europe", "Latin America"], "needsInsurance": false,
+    });
+    for (attribute, value) in expected.as_object().unwrap() {
+        assert_eq!(&changed["attributes"][attribute], value, "{attribute}");
+    }
+}
+
 async fn writes(stage: &Stage) -> Vec<String> {
     let tools = stage.client.list_all_tools().await.unwrap().into_iter();
     let writes = tools.filter(|tool| tool.annotations.as_ref().unwrap().read_only_hint == Some(false));
@@ -249,7 +278,7 @@ fn paths(shape: &Value, at: &str) -> Vec<String> {
             members.iter().flat_map(|(name, shape)| paths(shape, &below(name))).collect()
         }
         Value::Array(items) => paths(&items[0], at),
-        _ => vec![at.to_owned()],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => vec![at.to_owned()],
     }
 }
 

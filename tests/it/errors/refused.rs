@@ -97,6 +97,21 @@ async fn a_rate_limit_that_passes_delays_a_write_and_no_more() {
     assert_eq!(stage.audit().last().unwrap()["attempts"], 3);
 }
 
+/// Forty writes of workflows a minute are the whole company's (ironclad-api.md §5).
+#[tokio::test]
+async fn a_write_past_the_budget_is_not_sent_and_reads_go_on() {
+    let mut setting = Setting { rate_budget: true, ..Setting::default() };
+    setting.simulator.rate_limits = true;
+    let stage = Stage::with(setting).await;
+    futures_util::future::join_all((0..40).map(|_| stage.launched())).await;
+    let error = stage.fails("launch_workflow", nda()).await;
+    assert_eq!(gist(&error), ("rate_limited", None, Some("not_sent")));
+    assert!((1..=60).contains(&error["retry_after_s"].as_u64().unwrap()), "{error}");
+    stage.ok("list_workflows", json!({"limit": 1, "fields": ["id"]})).await;
+    let statuses: Vec<Value> = stage.requests().await.iter().map(|request| request["status"].clone()).collect();
+    assert_eq!(statuses, vec![json!(200); 41]);
+}
+
 #[tokio::test]
 async fn a_static_token_names_the_acting_user_in_bodies() {
     let stage = Stage::with(Setting { static_token: true, ..Setting::default() }).await;

@@ -36,6 +36,16 @@ async fn an_expired_token_is_cured_by_one_fresh_one_and_one_repeat() {
 }
 
 #[tokio::test]
+async fn a_token_that_expires_between_two_tries_is_renewed_too() {
+    let mut setting = Setting { max_retries: 2, ..Setting::default() };
+    setting.simulator.faults = Some("503:count=1;expired-token:count=1".into());
+    let stage = Stage::with(setting).await;
+    stage.ok("list_users", json!({})).await;
+    let statuses: Vec<Value> = stage.requests().await.iter().map(|request| request["status"].clone()).collect();
+    assert_eq!(statuses, [json!(503), json!(401), json!(200)]);
+}
+
+#[tokio::test]
 async fn a_refusal_that_a_fresh_token_does_not_cure_is_unauthorized() {
     let stage = Stage::open().await;
     stage.launched().await;
@@ -56,6 +66,33 @@ async fn a_static_token_that_is_refused_is_not_tried_twice() {
     let stage = Stage::with(setting).await;
     assert_eq!(gist(&stage.fails("list_users", json!({})).await), ("unauthorized", Some(401), Some("refused")));
     assert_eq!((stage.requests().await.len(), stage.sign_ins().await), (1, 0));
+}
+
+/// Trouble at the sign-in says nothing about the credentials, and nothing was sent.
+#[tokio::test]
+async fn a_sign_in_that_is_in_trouble_is_unavailable_and_tried_again() {
+    for fault in ["503", "429", "html", "reset-before", "reset-after"] {
+        let stage = Stage::with_faults(&format!("{fault}:path=/oauth/token")).await;
+        for (tool, arguments) in [("list_users", json!({})), ("launch_workflow", nda())] {
+            let error = stage.fails(tool, arguments).await;
+            assert_eq!(gist(&error), ("upstream_unavailable", None, Some("not_sent")), "{tool} under {fault}");
+        }
+        assert_eq!(stage.requests().await, Vec::<Value>::new());
+    }
+    let mut setting = Setting { max_retries: 1, ..Setting::default() };
+    setting.simulator.faults = Some("503:path=/oauth/token,count=1".into());
+    let stage = Stage::with(setting).await;
+    stage.launched().await;
+    assert_eq!((stage.sign_ins().await, stage.audit().last().unwrap()["attempts"].clone()), (2, json!(1)));
+}
+
+#[tokio::test]
+async fn a_sign_in_that_stays_in_trouble_is_given_up_after_its_retries() {
+    let mut setting = Setting { max_retries: 2, ..Setting::default() };
+    setting.simulator.faults = Some("503:path=/oauth/token".into());
+    let stage = Stage::with(setting).await;
+    assert_eq!(stage.fails("launch_workflow", nda()).await["code"], "upstream_unavailable");
+    assert_eq!((stage.sign_ins().await, stage.requests().await.len()), (3, 0));
 }
 
 #[tokio::test]

@@ -1,0 +1,10 @@
+//! The program as users start it: its streams, its signals, its exit codes.
+
+mod commands;
+mod http;
+mod program;
+mod proxy;
+mod secrets;
+mod settings;
+mod signals;
+mod stdio;
