@@ -1,6 +1,6 @@
 //! What a call costs besides Ironclad: the pure steps of the path, the catalogue, and the audit line.
 
-#![expect(clippy::expect_used, reason = "a benchmark that cannot run must stop")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot run must stop")]
 
 use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 

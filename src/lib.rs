@@ -23,7 +23,7 @@
 //! ```text
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
-//! 3 the path   dispatch catalog forms launch_tools
+//! 3 the path   dispatch catalog forms record_types launch_tools
 //! 2 the world  ironclad audit upload
 //! 1 rules      arguments policy request answer cursor launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest   (pure)

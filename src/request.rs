@@ -2,6 +2,9 @@
 //!
 //! Pure, so that `dry_run` can show exactly what would be sent. An id fills exactly one path segment.
 
+use std::{fmt, path::PathBuf};
+
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
@@ -9,7 +12,6 @@ use crate::{
     arguments::Args,
     error::ArgumentFault,
     manifest::{Api, Effect, Entry, Method, Place},
-    upload::Upload,
 };
 
 /// RFC 3986 §2.3: what never needs encoding.
@@ -32,6 +34,47 @@ pub struct Request {
     pub files: Vec<Upload>,
     /// Whether it may be sent again, and how its failure reads.
     pub effect: Effect,
+}
+
+/// A document that goes along with a request, in a part of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The name of its part, to which the body refers.
+    pub part: String,
+    /// The file's name, without any folder.
+    pub filename: String,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where its bytes are.
+    pub content: Content,
+}
+
+/// Where the bytes of a document are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In a file, read when it is sent.
+    File(PathBuf),
+    /// In memory.
+    Bytes(Bytes),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+        }
+    }
+}
+
+impl Upload {
+    /// The document as `dry_run` shows it: its name and size, never what it holds.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({"part": self.part, "filename": self.filename, "media_type": self.media_type, "size": self.size})
+    }
 }
 
 /// Whom a static token acts for; it goes into bodies that have a `creator` or `user` member.

@@ -240,9 +240,11 @@ impl ServerHandler for Server {
         if !self.shared.launches {
             return;
         }
-        let mut changes = self.shared.launchers.changes();
-        changes.mark_unchanged();
+        let launchers = Arc::clone(&self.shared.launchers);
         tokio::spawn(async move {
+            // The first tools are no change: whoever lists the tools before they are there waits for them.
+            launchers.ready().await;
+            let mut changes = launchers.changes();
             while changes.changed().await.is_ok() && !cx.peer.is_transport_closed() {
                 if cx.peer.notify_tool_list_changed().await.is_err() {
                     break;
@@ -258,7 +260,6 @@ impl ServerHandler for Server {
     /// A client without a session listens on a stream of its own.
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
         let mut changes = self.shared.launchers.changes();
-        changes.mark_unchanged();
         loop {
             tokio::select! {
                 changed = changes.changed() => {

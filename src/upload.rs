@@ -4,17 +4,18 @@
 //! that the operator opened, links resolved first. A refusal never tells whether a file outside of them exists.
 
 use std::{
-    fmt,
     io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::error::ArgumentFault;
+use crate::{
+    error::ArgumentFault,
+    request::{Content, Upload},
+};
 
 /// The largest document that is sent, in bytes; the vendor names this limit for its import only
 /// (ironclad-api.md §9.4).
@@ -34,47 +35,6 @@ const TYPES: [(&str, &str); 3] = [
 ];
 
 const EXPECTED_TYPE: &str = "a pdf, doc or docx file";
-
-/// A document that goes along with a request, in a part of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upload {
-    /// The name of its part, to which the body refers.
-    pub part: String,
-    /// The file's name, without any folder.
-    pub filename: String,
-    /// Its media type.
-    pub media_type: &'static str,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Where its bytes are.
-    pub content: Content,
-}
-
-/// Where the bytes of a document are.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Content {
-    /// In a file, read when it is sent.
-    File(PathBuf),
-    /// In memory.
-    Bytes(Bytes),
-}
-
-impl fmt::Debug for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-        }
-    }
-}
-
-impl Upload {
-    /// The document as `dry_run` shows it: its name and size, never what it holds.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({"part": self.part, "filename": self.filename, "media_type": self.media_type, "size": self.size})
-    }
-}
 
 /// The folders that documents may be read from (`--upload-dir`); none where there is no local user, as over HTTP.
 #[derive(Debug, Clone, Default)]
@@ -183,6 +143,9 @@ fn checked((name, name_at): (&str, &str), (head, at): (&[u8], &str), size: u64) 
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
     use super::*;
 
     const PDF: &[u8] = b"%PDF-1.7 hello";

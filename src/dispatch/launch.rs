@@ -13,8 +13,7 @@ use crate::{
     ironclad::Failure,
     launch_form::{LaunchForm, faults_of_refusal},
     manifest::Entry,
-    request::Request,
-    upload::Upload,
+    request::{Request, Upload},
 };
 
 /// A launch whose attributes keep to its template's form.

@@ -10,7 +10,7 @@ use reqwest::{
 use serde_json::Value;
 
 use super::Failure;
-use crate::upload::{Content, Upload};
+use crate::request::{Content, Upload};
 
 /// The form of one attempt; files are opened anew for each.
 pub(super) async fn form(body: &Value, files: &[Upload]) -> Result<Form, Failure> {

@@ -8,9 +8,22 @@ use std::{
 /// The modules of each floor, from the ground; a module may use its own floor and those below.
 const FLOORS: [&[&str]; 6] = [
     &["manifest", "error"],
-    &["launch_form", "arguments", "policy", "request", "answer", "cursor", "schema_profile", "tool_schema"],
-    &["ironclad", "audit"],
-    &["dispatch", "catalog"],
+    &[
+        "launch_form",
+        "record_values",
+        "typed_values",
+        "formula",
+        "suggest",
+        "arguments",
+        "policy",
+        "request",
+        "answer",
+        "cursor",
+        "schema_profile",
+        "tool_schema",
+    ],
+    &["ironclad", "audit", "upload"],
+    &["dispatch", "catalog", "forms", "record_types", "launch_tools"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],
 ];
