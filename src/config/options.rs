@@ -22,7 +22,7 @@ pub struct Options {
     /// Ironclad's region: na1, eu1 or demo [default: na1]
     #[arg(long, global = true, env = "IRONCLAD_REGION", help_heading = "Ironclad")]
     pub region: Option<String>,
-    /// Ironclad's origin, such as https://eu1.ironcladapp.com; wins over --region [default: from the region]
+    /// Ironclad's origin, such as `https://eu1.ironcladapp.com`; wins over --region [default: from the region]
     #[arg(long, global = true, value_name = "URL", env = "IRONCLAD_BASE_URL", help_heading = "Ironclad")]
     pub base_url: Option<String>,
     /// E-mail address of the acting user; this or the id is required with client credentials

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rmcp::{
     ErrorData, RoleServer, ServiceExt,
-    model::{JsonRpcMessage, RequestId},
+    model::{ContentBlock, JsonRpcMessage, RequestId, ResourceContents, ServerResult},
     service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -150,16 +150,38 @@ fn read_message(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Unr
 
 async fn write_message<W: AsyncWrite + Unpin>(
     write: &Mutex<Option<W>>,
-    message: TxJsonRpcMessage<RoleServer>,
+    mut message: TxJsonRpcMessage<RoleServer>,
 ) -> std::io::Result<()> {
+    let blob = take_blob(&mut message).unwrap_or_default();
     let mut line = serde_json::to_vec(&message)?;
-    // A document's text is in both: one copy is enough while it is written.
     drop(message);
     line.push(b'\n');
+    let gap = if blob.is_empty() { 0 } else { gap(&line).ok_or(std::io::ErrorKind::InvalidData)? };
+    let (head, tail) = line.split_at(gap);
     let mut write = write.lock().await;
     let Some(write) = write.as_mut() else { return Err(std::io::ErrorKind::NotConnected.into()) };
-    write.write_all(&line).await?;
+    for part in [head, blob.as_bytes(), tail] {
+        write.write_all(part).await?;
+    }
     write.flush().await
+}
+
+/// Takes the document out of a tool result, to be written as it is: base64 needs no escaping, and a second copy of it
+/// would double the peak of memory.
+fn take_blob(message: &mut TxJsonRpcMessage<RoleServer>) -> Option<String> {
+    let JsonRpcMessage::Response(response) = message else { return None };
+    let ServerResult::CallToolResult(result) = &mut response.result else { return None };
+    result.content.iter_mut().find_map(|block| {
+        let ContentBlock::Resource(embedded) = block else { return None };
+        let ResourceContents::BlobResourceContents { blob, .. } = &mut embedded.resource else { return None };
+        Some(std::mem::take(blob))
+    })
+}
+
+/// Where a document was taken out: inside any other text the quotation marks are escaped.
+fn gap(line: &[u8]) -> Option<usize> {
+    const EMPTY: &[u8] = b"\"blob\":\"\"";
+    line.windows(EMPTY.len()).position(|window| window == EMPTY).map(|at| at + EMPTY.len() - 1)
 }
 
 impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Transport<RoleServer> for Lines<R, W> {
@@ -208,5 +230,40 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Transp
     async fn close(&mut self) -> Result<(), Self::Error> {
         self.write.lock().await.take();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::CallToolResult;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn written(result: CallToolResult) -> (String, String) {
+        let message = || {
+            let result = ServerResult::CallToolResult(result.clone());
+            TxJsonRpcMessage::<RoleServer>::response(result, RequestId::Number(7))
+        };
+        let write = Mutex::new(Some(Vec::new()));
+        write_message(&write, message()).await.unwrap();
+        let bytes = write.into_inner().unwrap();
+        (String::from_utf8(bytes).unwrap(), serde_json::to_string(&message()).unwrap() + "\n")
+    }
+
+    #[tokio::test]
+    async fn a_document_stands_where_it_would_if_the_line_were_made_whole() {
+        let quoting = "the text \"blob\":\"\" is no gap";
+        for blob in ["JVBERi0xLjcK", ""] {
+            let document =
+                ResourceContents::blob(blob, "ironclad://workflows/1/documents/2").with_mime_type("application/pdf");
+            let mut result =
+                CallToolResult::success(vec![ContentBlock::text(quoting), ContentBlock::resource(document)]);
+            result.structured_content = Some(json!({"filename": quoting}));
+            let (line, whole) = written(result).await;
+            assert_eq!(line, whole);
+        }
+        let (line, whole) = written(CallToolResult::success(vec![ContentBlock::text(quoting)])).await;
+        assert_eq!(line, whole);
     }
 }

@@ -8,8 +8,8 @@ async fn writes(stage: &Stage) -> usize {
     stage.requests().await.iter().filter(|request| request["method"] != "GET").count()
 }
 
-fn set(path: &str, value: Value) -> Value {
-    json!({"action": "set", "path": path, "value": value})
+fn set(path: &str, value: impl Into<Value>) -> Value {
+    json!({"action": "set", "path": path, "value": value.into()})
 }
 
 #[tokio::test]
