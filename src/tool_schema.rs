@@ -42,7 +42,7 @@ fn server_arguments(entry: &Entry) -> Vec<(&'static str, Value)> {
     if entry.effect.is_write() {
         arguments.push(("dry_run", dry_run()));
     } else {
-        let description = "Dotted paths to keep, e.g. attributes.counterpartyName.";
+        let description = "Dotted paths to keep.";
         arguments.push(("fields", json!({"type": "array", "items": {"type": "string"}, "description": description})));
     }
     arguments
@@ -55,7 +55,7 @@ fn object_schema(properties: Map<String, Value>) -> Map<String, Value> {
 /// The argument that every write has.
 #[must_use]
 pub fn dry_run() -> Value {
-    json!({"type": "boolean", "description": "Check and show the request; send nothing."})
+    json!({"type": "boolean", "description": "Check and show; send nothing."})
 }
 
 /// A schema without the marks that only our own check understands.

@@ -15,6 +15,8 @@ mod floors;
 #[cfg(test)]
 mod form_launches;
 #[cfg(test)]
+mod form_snapshots;
+#[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod ids;
