@@ -4,7 +4,8 @@
 //! together, and a published schema that is outside the profile is one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -151,6 +152,39 @@ pub enum CatalogError {
 pub struct Catalog {
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, usize>,
+    words: Words,
+}
+
+/// Names tools as they are published, in texts that were written without the prefix.
+#[derive(Debug)]
+pub struct Words {
+    prefix: String,
+    names: HashSet<String>,
+}
+
+impl Words {
+    /// The text with the prefix before each tool's name.
+    #[must_use]
+    pub fn of<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.prefix.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut named = String::with_capacity(text.len() + self.prefix.len());
+        let mut rest = text;
+        while let Some(begin) = rest.find(is_name) {
+            let (between, from) = rest.split_at(begin);
+            let (word, behind) = from.split_at(from.find(|c| !is_name(c)).unwrap_or(from.len()));
+            named.push_str(between);
+            if self.names.contains(word) {
+                named.push_str(&self.prefix);
+            }
+            named.push_str(word);
+            rest = behind;
+        }
+        named.push_str(rest);
+        Cow::Owned(named)
+    }
 }
 
 impl Catalog {
@@ -172,27 +206,33 @@ impl Catalog {
 
     fn from_texts(texts: &[(String, String)], prefix: &str) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut tools: Vec<Arc<Tool>> = Vec::new();
-        let mut by_name = HashMap::new();
+        let mut entries: Vec<(&String, Entry)> = Vec::new();
         for (file, text) in texts {
-            let manifest: Manifest = match manifest::parse(file, text) {
-                Ok(manifest) => manifest,
-                Err(fault) => {
-                    faults.push(fault);
-                    continue;
-                }
-            };
-            for entry in manifest.tools {
-                let tool = Tool::new(entry, prefix);
-                let fault = |message| Fault { file: file.clone(), tool: tool.entry.name.clone(), message };
-                faults.extend(tool.faults().into_iter().map(fault));
-                if by_name.insert(tool.name.clone(), tools.len()).is_some() {
-                    faults.push(fault("the name is taken by another tool".into()));
-                }
-                tools.push(Arc::new(tool));
+            match manifest::parse(file, text) {
+                Ok(Manifest { tools, .. }) => entries.extend(tools.into_iter().map(|entry| (file, entry))),
+                Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() { Ok(Self { tools, by_name }) } else { Err(faults) }
+        let words = Words { prefix: prefix.to_owned(), names: entries.iter().map(|(_, e)| e.name.clone()).collect() };
+        let mut tools: Vec<Arc<Tool>> = Vec::new();
+        let mut by_name = HashMap::new();
+        for (file, mut entry) in entries {
+            entry.description = words.of(&entry.description).into_owned();
+            let tool = Tool::new(entry, prefix);
+            let fault = |message| Fault { file: file.clone(), tool: tool.entry.name.clone(), message };
+            faults.extend(tool.faults().into_iter().map(fault));
+            if by_name.insert(tool.name.clone(), tools.len()).is_some() {
+                faults.push(fault("the name is taken by another tool".into()));
+            }
+            tools.push(Arc::new(tool));
+        }
+        if faults.is_empty() { Ok(Self { tools, by_name, words }) } else { Err(faults) }
+    }
+
+    /// How texts name tools here.
+    #[must_use]
+    pub fn words(&self) -> &Words {
+        &self.words
     }
 
     /// The tool of a published name.
@@ -782,6 +822,17 @@ mod tests {
         let workflows = ["list_workflows", "get_workflow", "launch_workflow", "update_workflow_attributes"];
         assert_eq!(paged, workflows);
         assert_eq!(bulky, [&workflows[..], &["list_workflow_schemas"]].concat());
+    }
+
+    #[test]
+    fn texts_name_tools_with_the_prefix() {
+        let catalog = Catalog::load(None, "ironclad_").unwrap();
+        let told = "call list_workflows (not list_workflows_x), then get_workflow.";
+        let expected = "call ironclad_list_workflows (not list_workflows_x), then ironclad_get_workflow.";
+        assert_eq!(catalog.words().of(told), expected);
+        let description = &catalog.get("ironclad_list_workflows").unwrap().entry.description;
+        assert!(description.contains("use ironclad_get_workflow"), "{description}");
+        assert_eq!(Catalog::load(None, "").unwrap().words().of(told), told);
     }
 
     #[test]

@@ -170,7 +170,10 @@ impl Launchers {
         let (mut tools, mut hidden) = (Vec::new(), Vec::new());
         for (template, name) in chosen.iter().zip(names) {
             let learned = dispatch.forms.learned(&template.id);
-            let Some(tool) = launch_tool(template, &general.entry, (&self.prefix, &name), &learned) else { continue };
+            let Some(mut tool) = launch_tool(template, &general.entry, (&self.prefix, &name), &learned) else {
+                continue;
+            };
+            tool.entry.description = catalog.words().of(&tool.entry.description).into_owned();
             match policy::visible(&tool.entry, &dispatch.policy) {
                 Ok(_) => tools.push(Arc::new(tool)),
                 Err(_) => hidden.push(Arc::new(tool)),

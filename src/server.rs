@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::{elicitation::Asker, progress::Waiting};
 use crate::{
     answer::{Answer, Resource},
-    catalog::{self, Catalog},
+    catalog::{self, Catalog, Words},
     dispatch::{Caller, Dispatch, Person, Progress, Reached},
     error::CallError,
     launch_tools::Launchers,
@@ -190,7 +190,7 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
             .with_server_info(implementation())
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(self.shared.catalog.words().of(INSTRUCTIONS))
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -316,7 +316,7 @@ impl ServerHandler for Server {
                 let lost = || ErrorData::internal_error("the question was lost", None);
                 return question.map(CallToolResponse::from).ok_or_else(lost);
             }
-            Err(error) => error_result(&error),
+            Err(error) => error_result(error, shared.catalog.words()),
         };
         self.stamp(&cx, &mut result.meta);
         Ok(result.into())
@@ -346,7 +346,9 @@ fn resource_block(resource: Resource) -> ContentBlock {
     }
 }
 
-fn error_result(error: &CallError) -> CallToolResult {
+fn error_result(mut error: CallError, words: &Words) -> CallToolResult {
+    error.message = words.of(&error.message).into_owned();
+    error.hint = error.hint.map(|hint| words.of(&hint).into_owned());
     let structured = error.to_json();
     let mut result = CallToolResult::error(vec![ContentBlock::text(structured.to_string())]);
     result.structured_content = Some(structured);
