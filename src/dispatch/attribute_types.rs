@@ -80,13 +80,13 @@ async fn read(dispatch: &Dispatch, entry: &Entry, args: &Args) -> Result<Workflo
     result.map(|(_, workflow)| workflow).map_err(|failure| not_read(entry, &failure, "the workflow"))
 }
 
-/// Attributes can be changed in the Review step of an active workflow alone (ironclad-api.md §8.4).
+/// Attributes can be changed in the Review step of a workflow that has not ended (ironclad-api.md §8.4).
 fn wrong_state(entry: &Entry, workflow: &Workflow) -> Option<CallError> {
-    let status = workflow.status.as_deref().filter(|status| *status != "active");
+    // Whether a paused one takes changes is not told, so that is Ironclad's to say.
+    let status = workflow.status.as_deref().filter(|status| matches!(*status, "completed" | "cancelled"));
     let step = workflow.step.as_deref().filter(|step| *step != "Review");
     let (state, hint) = match (status, step) {
         (None, None) => return None,
-        (Some("paused"), _) => ("paused".to_owned(), "resume_workflow makes it active again"),
         (Some(status), _) => (status.to_owned(), "a workflow that has ended cannot be changed"),
         (None, Some(step)) => {
             (format!("in the step {step}"), "revert_workflow_to_review leads back where isRevertibleToReview says so")
