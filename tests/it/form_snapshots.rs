@@ -40,8 +40,8 @@ fn the_vendors_example_forms_keep_the_profile_and_their_examples_pass() {
     let nothing = BTreeSet::new();
     let mut seen = 0;
     for file in ["workflow-schema-nda.json", "workflow-schema-msa.json", "workflow-schemas-list.json"] {
-        let file: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
-        for raw in forms(&file) {
+        let parsed: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        for (index, raw) in forms(&parsed).into_iter().enumerate() {
             let form = LaunchForm::parse(raw);
             let translation = form.attributes_schema(false, &nothing);
             let schema = json!({"type": "object", "properties": {"attributes": translation.schema}});
@@ -49,6 +49,9 @@ fn the_vendors_example_forms_keep_the_profile_and_their_examples_pass() {
             assert_eq!(schema_profile::schema_faults(&schema), Vec::<String>::new());
             assert_eq!(translation.warnings, Vec::<String>::new());
             form.check(&form.example(), false, &nothing).unwrap();
+            let name =
+                format!("form__example_{}_{index}", file.trim_start_matches("workflow-").replace(['-', '.'], "_"));
+            insta::assert_json_snapshot!(name, schema["properties"]["attributes"]);
             seen += 1;
         }
     }
