@@ -34,6 +34,7 @@ class Story:
         template_id = await self.choose_template()
         await self.sign_contract(template_id)
         await self.cancel_contract(template_id)
+        await self.typed_launches()
         await self.lists()
         await self.records()
         await self.webhooks()
@@ -85,6 +86,14 @@ class Story:
         await self.step("cancel_workflow", workflow_id=workflow["id"], comment="no longer needed")
         gone = await self.step("get_workflow", workflow_id=workflow["ironcladId"])
         assert gone["status"] == "cancelled", gone
+
+    async def typed_launches(self) -> None:
+        """Each template's own tool takes the example of its form."""
+        for template in (await self.step("list_workflow_schemas"))["items"]:
+            form = await self.step("get_workflow_schema", template_id=template["id"])
+            tool = "launch_" + template["name"].lower().replace(" ", "_")
+            launched = await self.step(tool, attributes=form["example"])
+            assert launched["template"] == template["id"], launched
 
     async def lists(self) -> None:
         first = await self.step("list_workflows", limit=5, fields=["id", "title"])
