@@ -5,20 +5,16 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    marker::PhantomData,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::{
     ironclad::{Client, Failure, Head, Receiver, Unsound},
     launch_form::{LaunchForm, Refusal},
-    manifest::{Api, Effect, Method},
-    request::Request,
+    request::{self, Request},
 };
 
 /// The most templates that are kept; an account with more fetches some again.
@@ -150,42 +146,32 @@ pub(crate) fn says_no(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused { head, .. } if (400..500).contains(&head.status) && head.status != 429)
 }
 
-/// The request for a template's launch form.
-#[must_use]
-pub fn form_request(id: Option<&str>) -> Request {
-    let root = Api::Public.root();
-    let path = match id {
-        Some(id) => format!("{root}/workflow-schemas/{}", utf8_percent_encode(id, NON_ALPHANUMERIC)),
-        None => format!("{root}/workflow-schemas"),
-    };
+/// The request for a template's launch form, or for all of them.
+fn form_request(id: Option<&str>) -> Request {
+    let below = id.map(|id| format!("/{}", request::segment(id))).unwrap_or_default();
     let query = vec![("form".to_owned(), "launch".to_owned())];
-    Request { api: Api::Public, method: Method::Get, path, query, body: None, files: Vec::new(), effect: Effect::Read }
+    Request { query, ..Request::look_up(&format!("/workflow-schemas{below}")) }
 }
 
 async fn fetch(client: &Client, id: &str) -> Result<Template, Failure> {
-    let mut whole = Whole::<Value>::default();
+    let mut whole = Whole::default();
     let (head, raw) = client.send(&form_request(Some(id)), &mut whole).await.result?;
     raw.as_object().and_then(Template::read).ok_or(Failure::Unsound(head, Unsound::Malformed))
 }
 
 async fn fetch_all(client: &Client) -> Result<Vec<Template>, Failure> {
-    let mut whole = Whole::<Value>::default();
+    let mut whole = Whole::default();
     let (head, raw) = client.send(&form_request(None), &mut whole).await.result?;
     let list = raw.get("list").and_then(Value::as_array).ok_or(Failure::Unsound(head, Unsound::Malformed))?;
     Ok(list.iter().filter_map(Value::as_object).filter_map(Template::read).collect())
 }
 
 /// Takes a whole JSON body.
-pub(crate) struct Whole<T>(Vec<u8>, PhantomData<fn() -> T>);
+#[derive(Default)]
+struct Whole(Vec<u8>);
 
-impl<T> Default for Whole<T> {
-    fn default() -> Self {
-        Self(Vec::new(), PhantomData)
-    }
-}
-
-impl<T: DeserializeOwned + Send> Receiver for Whole<T> {
-    type Answer = T;
+impl Receiver for Whole {
+    type Answer = Value;
 
     fn begin(&mut self, _head: &Head) {
         self.0.clear();
@@ -196,7 +182,7 @@ impl<T: DeserializeOwned + Send> Receiver for Whole<T> {
         self.0.len() <= FORM_BYTES
     }
 
-    fn finish(&mut self) -> Result<T, Unsound> {
+    fn finish(&mut self) -> Result<Value, Unsound> {
         if self.0.len() > FORM_BYTES {
             return Err(Unsound::TooLarge(self.0.len()));
         }

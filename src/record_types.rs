@@ -17,7 +17,6 @@ use tokio::sync::Mutex;
 
 use crate::{
     ironclad::{Client, Failure, Head, Receiver, Unsound},
-    manifest::{Api, Effect, Method},
     request::Request,
 };
 
@@ -147,16 +146,7 @@ impl Read for Pieces {
 }
 
 async fn fetch(client: &Client) -> Result<Types, Failure> {
-    let path = format!("{}/records/metadata", Api::Public.root());
-    let request = Request {
-        api: Api::Public,
-        method: Method::Get,
-        path,
-        query: Vec::new(),
-        body: None,
-        files: Vec::new(),
-        effect: Effect::Read,
-    };
+    let request = Request::look_up("/records/metadata");
     let (_, metadata) = client.send(&request, &mut Streamed::default()).await.result?;
     Ok(metadata.properties.into_iter().filter_map(|(key, property)| Some((key, property.kind?))).collect())
 }

@@ -188,6 +188,20 @@ fn insert(body: &mut Value, pointer: &str, value: Value) {
 }
 
 impl Request {
+    /// A read of the Public API at a path below its root, encoded already.
+    #[must_use]
+    pub fn look_up(below: &str) -> Self {
+        Self {
+            api: Api::Public,
+            method: Method::Get,
+            path: format!("{}{below}", Api::Public.root()),
+            query: Vec::new(),
+            body: None,
+            files: Vec::new(),
+            effect: Effect::Read,
+        }
+    }
+
     /// The request as `dry_run` shows it.
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -18,7 +18,7 @@ use crate::{
     error::{CallError, Code, Outcome},
     forms::says_no,
     ironclad::{Failure, Head},
-    manifest::{Api, Effect, Entry, Method},
+    manifest::Entry,
     request::{self, Request},
 };
 
@@ -182,16 +182,7 @@ fn by_url(job: &Map<String, Value>) -> Value {
 
 /// The request that asks how a job stands.
 fn look(id: &str) -> Request {
-    let path = format!("{}/workflows/async/{}", Api::Public.root(), request::segment(id));
-    Request {
-        api: Api::Public,
-        method: Method::Get,
-        path,
-        query: Vec::new(),
-        body: None,
-        files: Vec::new(),
-        effect: Effect::Read,
-    }
+    Request::look_up(&format!("/workflows/async/{}", request::segment(id)))
 }
 
 #[cfg(test)]

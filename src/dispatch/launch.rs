@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use super::{Dispatch, failure};
+use super::{Dispatch, failure, prepare::not_read};
 use crate::{
     arguments::{self, Args},
     catalog::Tool,
@@ -83,20 +83,15 @@ fn unchecked(why: &str) -> Launch {
     Launch { notes: vec![why.to_owned()], ..Launch::default() }
 }
 
-/// The form could not be fetched: nothing was sent, whatever became of the look-up.
+/// The form could not be fetched, so nothing was launched.
 fn no_form(entry: &Entry, failure: &Failure) -> CallError {
-    let mut error = failure::call_error(entry, failure);
-    if error.code == Code::OutcomeUnknown {
-        error.code = Code::UpstreamUnavailable;
-        error.message = format!("{} was not sent: the template's launch form could not be read", entry.name);
-        error.hint = Some("nothing was launched; try again in a moment".into());
-    }
+    let mut error = not_read(entry, failure, "the template's launch form");
     if error.code == Code::NotFound {
         error.message = format!("{} was not sent: there is no such template", entry.name);
         error.hint =
             Some("take template_id from list_workflow_schemas; it changes when a design is published again".into());
     }
-    error.with_outcome(Outcome::NotSent)
+    error
 }
 
 fn may_not_launch(tool: &Tool, template: &Template) -> CallError {
