@@ -19,6 +19,8 @@ pub struct Answer {
     pub text: String,
     /// A document's content, which goes beside the structured content.
     pub resource: Option<Resource>,
+    /// What the result's `_meta` says of the answer.
+    pub meta: Map<String, Value>,
 }
 
 /// A document in an answer.
@@ -51,7 +53,7 @@ impl Answer {
     #[must_use]
     pub fn new(structured: Value) -> Self {
         let text = structured.to_string();
-        Self { structured, text, resource: None }
+        Self { structured, text, resource: None, meta: Map::new() }
     }
 
     /// The same with only the members asked for; a document's content stays.
@@ -59,7 +61,7 @@ impl Answer {
     pub fn narrowed(self, fields: Option<&Fields>) -> Self {
         match (fields, self.structured) {
             (Some(fields), Value::Object(members)) => {
-                Self { resource: self.resource, ..Self::new(fields.project_object(members).into()) }
+                Self { resource: self.resource, meta: self.meta, ..Self::new(fields.project_object(members).into()) }
             }
             (_, structured) => Self { structured, ..self },
         }
@@ -71,7 +73,7 @@ impl Answer {
         match (self.structured, diff) {
             (Value::Object(mut members), Some(diff)) => {
                 members.insert("diff".into(), diff.into());
-                Self { resource: self.resource, ..Self::new(members.into()) }
+                Self { resource: self.resource, meta: self.meta, ..Self::new(members.into()) }
             }
             (structured, _) => Self { structured, ..self },
         }
@@ -410,7 +412,7 @@ impl Fitted {
             structured.insert(name, value);
         }
         self.text.push('}');
-        Answer { structured: structured.into(), text: self.text, resource: None }
+        Answer { structured: structured.into(), text: self.text, resource: None, meta: Map::new() }
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`; empty is loopback names.
     pub allowed_origins: Vec<String>,
+    /// The program's own folder in the platform's state directory; `None` where there is none.
+    pub state: Option<PathBuf>,
     /// `--audit-log`; `None` where there is no state directory to put it in.
     pub audit: Option<audit::Target>,
     /// What is logged.
@@ -158,8 +160,8 @@ fn advice(key: &str, known: &[String]) -> String {
 }
 
 fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> Result<Config, ConfigError> {
-    let in_state = || state_directory(environment).map(|folder| folder.join("ironclad-mcp").join("audit.jsonl"));
-    let audit = options.audit_log.clone().or_else(in_state);
+    let state = state_directory(environment).map(|folder| folder.join("ironclad-mcp"));
+    let audit = options.audit_log.clone().or_else(|| state.as_ref().map(|folder| folder.join("audit.jsonl")));
     let max_result_bytes = number("max_result_bytes", options.max_result_bytes, 60_000, (2000, 1 << 30))?;
     Ok(Config {
         ironclad: ironclad(&options)?,
@@ -185,6 +187,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
             confirm: parsed("confirm", options.confirm.as_deref())?.unwrap_or_default(),
         },
         scopes: values::words(options.scopes),
+        state,
         audit: audit.map(|path| if path == Path::new("-") { audit::Target::Stderr } else { audit::Target::File(path) }),
         secrets,
     })

@@ -328,6 +328,7 @@ fn answer_result(answer: Answer) -> CallToolResult {
     content.extend(answer.resource.map(resource_block));
     let mut result = CallToolResult::success(content);
     result.structured_content = Some(answer.structured);
+    result.meta = (!answer.meta.is_empty()).then(|| MetaObject::from(answer.meta));
     result
 }
 
