@@ -16,7 +16,7 @@ use crate::{
     arguments::ArgumentCheck,
     error::ArgumentFault,
     manifest::{self, Entry, Fault, Manifest},
-    policy, schema_profile, tool_schema,
+    policy, resource_uri, schema_profile, tool_schema,
 };
 
 /// The manifests in the binary: file name and text.
@@ -109,6 +109,7 @@ impl Tool {
 
     fn faults(&self) -> Vec<String> {
         let mut faults = manifest::entry_faults(&self.entry);
+        faults.extend(resource_uri::faults(&self.entry));
         faults.extend(schema_profile::tool_faults(&self.name, &self.entry.description));
         faults.extend(schema_profile::schema_faults(&self.input_schema));
         faults

@@ -114,6 +114,7 @@ pub enum Consent {
 
 /// How a call ended well.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every call ends with an answer; it is moved once")]
 pub enum Reached {
     /// With an answer.
     Answer(Answer),

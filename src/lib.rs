@@ -26,7 +26,7 @@
 //! 3 the path   dispatch catalog forms record_types launch_tools
 //! 2 the world  ironclad audit upload
 //! 1 rules      arguments policy request answer cursor launch_form record_values typed_values formula
-//!              schema_profile tool_schema suggest   (pure)
+//!              schema_profile tool_schema suggest resource_uri   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
@@ -52,6 +52,7 @@ pub mod policy;
 pub mod record_types;
 pub mod record_values;
 pub mod request;
+pub mod resource_uri;
 pub mod schema_profile;
 pub mod server;
 pub mod simulator;

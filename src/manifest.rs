@@ -61,6 +61,9 @@ pub struct Entry {
     pub parameters: IndexMap<String, Parameter>,
     /// What comes back.
     pub answer: Answer,
+    /// Where what is read can be had as a resource as well.
+    #[serde(default)]
+    pub resource: Option<Resource>,
     /// The access group, filled in from the file.
     #[serde(skip)]
     pub group: String,
@@ -279,6 +282,20 @@ pub enum Answer {
     Empty {},
     /// The bytes of a document.
     Document {},
+}
+
+/// What an entry reads, as a resource: something that a person attaches to a conversation.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// The URI, such as `ironclad://workflows/{id}`: its variables stand for the arguments in the entry's path, in order.
+    pub uri: String,
+    /// A name for programs.
+    pub name: String,
+    /// A short title for people.
+    pub title: String,
+    /// What is in it, for a person or model choosing one.
+    pub description: String,
 }
 
 /// How an endpoint pages its list.

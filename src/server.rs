@@ -4,6 +4,7 @@
 
 mod elicitation;
 mod progress;
+mod resources;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -11,8 +12,9 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
-        DiscoverResult, ErrorCode, Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams,
-        ProtocolVersion, RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities,
+        DiscoverResult, ErrorCode, Implementation, JsonObject, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+        ReadResourceResponse, RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities,
         ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
@@ -166,11 +168,64 @@ impl Server {
         self.shared.dispatch.client.sign_in().await.is_ok()
     }
 
+    /// Whether the caller is granted a tool.
+    fn grants(&self, tool: &catalog::Tool, _cx: &RequestContext<RoleServer>) -> bool {
+        policy::visible(&tool.entry, &self.shared.dispatch.policy).is_ok()
+    }
+
+    /// Runs one call on the path, until it ends or the client gives it up.
+    async fn call(
+        &self,
+        tool: &catalog::Tool,
+        arguments: JsonObject,
+        person: Option<&dyn Person>,
+        cx: &RequestContext<RoleServer>,
+    ) -> Result<Result<Reached, CallError>, ErrorData> {
+        let waiting = Waiting::new(cx);
+        let caller = Caller {
+            agent: agent(cx, self.shared.transport),
+            person,
+            progress: waiting.as_ref().map(|waiting| waiting as &dyn Progress),
+        };
+        tokio::select! {
+            // The call first, so that one given up before it began is recorded as well.
+            biased;
+            called = self.shared.dispatch.call(tool, arguments, caller) => Ok(called),
+            // The record's guard writes the line of the dropped call.
+            () = cx.ct.cancelled() => Err(ErrorData::internal_error("the call was cancelled", None)),
+        }
+    }
+
+    /// The hints by which a client may keep a list, and the server's name.
+    fn keep(
+        &self,
+        cx: &RequestContext<RoleServer>,
+        ttl_ms: u64,
+        (meta, ttl, scope): (&mut Option<MetaObject>, &mut Option<u64>, &mut Option<CacheScope>),
+    ) {
+        if is_modern(cx) {
+            (*ttl, *scope) = (Some(ttl_ms), Some(CacheScope::Private));
+            self.stamp(cx, meta);
+        }
+    }
+
     fn stamp(&self, cx: &RequestContext<RoleServer>, meta: &mut Option<MetaObject>) {
         if is_modern(cx) {
             meta.get_or_insert_default().insert(SERVER_INFO.into(), self.shared.server_info.clone());
         }
     }
+}
+
+/// The methods whose params have a form that they may fail to have.
+const KNOWN_METHODS: [&str; 5] =
+    ["tools/call", "tools/list", "resources/list", "resources/templates/list", "resources/read"];
+
+/// Every list comes whole, so no cursor was ever given out.
+fn one_page(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    if request.and_then(|request| request.cursor).is_some_and(|cursor| !cursor.is_empty()) {
+        return Err(ErrorData::invalid_params("the list has one page; it gives out no cursor", None));
+    }
+    Ok(())
 }
 
 /// Whether the request is of the revision without sessions.
@@ -188,7 +243,8 @@ fn agent(cx: &RequestContext<RoleServer>, transport: &str) -> String {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().enable_resources();
+        ServerConfig::new(capabilities.build())
             .with_server_info(implementation())
             .with_instructions(self.shared.catalog.words().of(INSTRUCTIONS))
     }
@@ -220,19 +276,47 @@ impl ServerHandler for Server {
         request: Option<PaginatedRequestParams>,
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        if request.and_then(|request| request.cursor).is_some_and(|cursor| !cursor.is_empty()) {
-            return Err(ErrorData::invalid_params("the list of tools has one page; it gives out no cursor", None));
-        }
+        one_page(request)?;
         let mut tools = self.shared.tools.clone();
         if self.shared.launches {
             tools.extend(self.shared.launchers.ready().await.tools.iter().map(|tool| published(tool)));
         }
         let mut result = ListToolsResult::with_all_items(tools);
-        if is_modern(&cx) {
-            result = result.with_ttl_ms(self.ttl_ms()).with_cache_scope(CacheScope::Private);
-            self.stamp(&cx, &mut result.meta);
-        }
+        self.keep(&cx, self.ttl_ms(), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        one_page(request)?;
+        let mut result = ListResourcesResult::default();
+        self.keep(&cx, TOOLS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        one_page(request)?;
+        let mut result = ListResourceTemplatesResult::with_all_items(self.resource_templates(&cx));
+        self.keep(&cx, TOOLS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let mut result = self.read(&request.uri, &cx).await?;
+        // An object can change at any moment.
+        self.keep(&cx, 0, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        Ok(result.into())
     }
 
     /// A client of a session is told by itself that the tools changed.
@@ -279,7 +363,7 @@ impl ServerHandler for Server {
         _cx: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let CustomRequest { method, .. } = request;
-        if matches!(method.as_str(), "tools/call" | "tools/list") {
+        if KNOWN_METHODS.contains(&method.as_str()) {
             return Err(ErrorData::invalid_params(format!("the params of {method} are not what MCP has"), None));
         }
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
@@ -296,19 +380,8 @@ impl ServerHandler for Server {
         };
         let arguments: JsonObject = request.arguments.take().unwrap_or_default();
         let asker = Asker::new(&shared.states, &mut request, &arguments, &cx)?;
-        let waiting = Waiting::new(&cx);
-        let caller = Caller {
-            agent: agent(&cx, shared.transport),
-            person: asker.as_ref().map(|asker| asker as &dyn Person),
-            progress: waiting.as_ref().map(|waiting| waiting as &dyn Progress),
-        };
-        let called = tokio::select! {
-            // The call first, so that one given up before it began is recorded as well.
-            biased;
-            called = shared.dispatch.call(&tool, arguments, caller) => called,
-            // The record's guard writes the line of the dropped call.
-            () = cx.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
-        };
+        let person = asker.as_ref().map(|asker| asker as &dyn Person);
+        let called = self.call(&tool, arguments, person, &cx).await?;
         let mut result = match called {
             Ok(Reached::Answer(answer)) => answer_result(answer),
             Ok(Reached::Question) => {
@@ -347,10 +420,15 @@ fn resource_block(resource: Resource) -> ContentBlock {
     }
 }
 
-fn error_result(mut error: CallError, words: &Words) -> CallToolResult {
+/// A failure that names tools as they are published.
+fn in_words(mut error: CallError, words: &Words) -> CallError {
     error.message = words.of(&error.message).into_owned();
     error.hint = error.hint.map(|hint| words.of(&hint).into_owned());
-    let structured = error.to_json();
+    error
+}
+
+fn error_result(error: CallError, words: &Words) -> CallToolResult {
+    let structured = in_words(error, words).to_json();
     let mut result = CallToolResult::error(vec![ContentBlock::text(structured.to_string())]);
     result.structured_content = Some(structured);
     result

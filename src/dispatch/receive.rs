@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     answer::{Answer, Resource, ShapeError},
     ironclad::{Head, Receiver, Unsound},
+    request::segment,
 };
 
 /// The most bytes of a JSON body: a page of 100 workflows with their forms takes about 3 MB.
@@ -85,7 +86,7 @@ impl<'a> Document<'a> {
     }
 
     fn uri(&self) -> String {
-        format!("ironclad://workflows/{}/documents/{}", self.workflow_id, self.document_key)
+        format!("ironclad://workflows/{}/documents/{}", segment(self.workflow_id), segment(self.document_key))
     }
 }
 

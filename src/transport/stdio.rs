@@ -166,16 +166,23 @@ async fn write_message<W: AsyncWrite + Unpin>(
     write.flush().await
 }
 
-/// Takes the document out of a tool result, to be written as it is: base64 needs no escaping, and a second copy of it
-/// would double the peak of memory.
+/// Takes the document out of a result, to be written as it is: base64 needs no escaping, and a second copy of it would
+/// double the peak of memory.
 fn take_blob(message: &mut TxJsonRpcMessage<RoleServer>) -> Option<String> {
     let JsonRpcMessage::Response(response) = message else { return None };
+    if let ServerResult::ReadResourceResult(result) = &mut response.result {
+        return result.contents.iter_mut().find_map(taken);
+    }
     let ServerResult::CallToolResult(result) = &mut response.result else { return None };
     result.content.iter_mut().find_map(|block| {
         let ContentBlock::Resource(embedded) = block else { return None };
-        let ResourceContents::BlobResourceContents { blob, .. } = &mut embedded.resource else { return None };
-        Some(std::mem::take(blob))
+        taken(&mut embedded.resource)
     })
+}
+
+fn taken(contents: &mut ResourceContents) -> Option<String> {
+    let ResourceContents::BlobResourceContents { blob, .. } = contents else { return None };
+    Some(std::mem::take(blob))
 }
 
 /// Where a document was taken out: inside any other text the quotation marks are escaped.
@@ -235,16 +242,13 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Transp
 
 #[cfg(test)]
 mod tests {
-    use rmcp::model::CallToolResult;
+    use rmcp::model::{CallToolResult, ReadResourceResult};
     use serde_json::json;
 
     use super::*;
 
-    async fn written(result: CallToolResult) -> (String, String) {
-        let message = || {
-            let result = ServerResult::CallToolResult(result.clone());
-            TxJsonRpcMessage::<RoleServer>::response(result, RequestId::Number(7))
-        };
+    async fn written(result: ServerResult) -> (String, String) {
+        let message = || TxJsonRpcMessage::<RoleServer>::response(result.clone(), RequestId::Number(7));
         let write = Mutex::new(Some(Vec::new()));
         write_message(&write, message()).await.unwrap();
         let bytes = write.into_inner().unwrap();
@@ -260,10 +264,14 @@ mod tests {
             let mut result =
                 CallToolResult::success(vec![ContentBlock::text(quoting), ContentBlock::resource(document)]);
             result.structured_content = Some(json!({"filename": quoting}));
-            let (line, whole) = written(result).await;
+            let (line, whole) = written(ServerResult::CallToolResult(result)).await;
             assert_eq!(line, whole);
         }
-        let (line, whole) = written(CallToolResult::success(vec![ContentBlock::text(quoting)])).await;
+        let (line, whole) =
+            written(ServerResult::CallToolResult(CallToolResult::success(vec![ContentBlock::text(quoting)]))).await;
+        assert_eq!(line, whole);
+        let document = ResourceContents::blob("JVBERi0xLjcK", "ironclad://workflows/1/documents/2");
+        let (line, whole) = written(ServerResult::ReadResourceResult(ReadResourceResult::new(vec![document]))).await;
         assert_eq!(line, whole);
     }
 }

@@ -21,6 +21,7 @@ const FLOORS: [&[&str]; 6] = [
         "cursor",
         "schema_profile",
         "tool_schema",
+        "resource_uri",
     ],
     &["ironclad", "audit", "upload"],
     &["dispatch", "catalog", "forms", "record_types", "launch_tools"],

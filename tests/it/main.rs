@@ -37,6 +37,8 @@ mod records;
 #[cfg(test)]
 mod redirects;
 #[cfg(test)]
+mod resources;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod snapshots;

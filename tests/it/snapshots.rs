@@ -29,6 +29,13 @@ async fn each_tool_as_clients_see_it() {
     }
 }
 
+#[tokio::test]
+async fn the_resource_templates_as_clients_see_them() {
+    let stage = Stage::open().await;
+    let templates = stage.client.list_all_resource_templates().await.unwrap();
+    assert_snapshot("list", "resource_templates", &serde_json::to_value(&templates).unwrap());
+}
+
 fn writes() -> policy::Settings {
     policy::Settings { enable_writes: true, ..policy::Settings::default() }
 }
