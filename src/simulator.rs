@@ -61,6 +61,7 @@ mod signing_state;
 mod store;
 mod strict;
 mod templates;
+mod visit;
 mod webhooks;
 mod wire;
 mod workflow_actions;
@@ -131,8 +132,7 @@ impl Simulator {
         let bound = listener.local_addr().map_err(|error| SimulatorError::Listen(listen, error))?;
         let base_url = format!("http://{}", reachable(bound));
         let world = Arc::new(World::new(base_url.clone(), settings, faults));
-        let witness = Arc::clone(&world);
-        let misfortunes = world.misfortunes.clone().witnessed_by(move |parts, fault| witness.witness(parts, fault));
+        let misfortunes = world.misfortunes.clone().witnessed_by(Arc::<World>::clone(&world));
         let router =
             Router::new().fallback(dispatch::answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&world));
         let shutdown = CancellationToken::new();

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -30,6 +31,7 @@ use super::serving::Misfortunes;
 use super::settings::Settings;
 use super::store::Store;
 use super::strict;
+use super::visit::{Visit, Witness};
 use super::wire;
 
 /// Everything one simulator has.
@@ -108,23 +110,13 @@ impl World {
         self.store(&mut inner).advance(workflow_id).is_ok()
     }
 
-    /// Logs a request that a fault kept from reaching the router.
-    pub(crate) fn witness(&self, parts: &Parts, fault: Fault) {
+    /// Logs a request that the router did not answer.
+    fn log_unanswered(&self, visit: Visit, parts: &Parts, (status, code): (u16, &'static str)) {
         let request = wire::incoming(parts, Bytes::new());
-        let (status, code) = match fault {
-            Fault::Status { status, .. } | Fault::Html { status } => (status, "FAULT"),
-            Fault::ExpiredToken => (401, "FAULT"),
-            Fault::Slow { .. }
-            | Fault::Cut
-            | Fault::ResetBefore
-            | Fault::ResetAfter
-            | Fault::WrongType
-            | Fault::Malformed => (0, "FAULT"),
-        };
         let operation = operations::find(&request.method, &request.path).map_or("", |(operation, _)| operation.name);
         let result = request_log::Result { status, operation, applied: false, user_id: "", code: Some(code) };
         let time = stamp(time::OffsetDateTime::now_utc());
-        self.lock().log.add(&request, &Payload::Empty, &time, result);
+        self.lock().log.add((visit, &time), &request, &Payload::Empty, result);
     }
 
     fn settle(&self, inner: &mut Inner, request: &Incoming, payload: &mut Payload) -> Settled {
@@ -213,8 +205,41 @@ impl World {
     }
 }
 
+impl Witness for World {
+    fn kept_off(&self, visit: Visit, parts: &Parts) {
+        let status = match visit.fault {
+            Some(Fault::Status { status, .. } | Fault::Html { status }) => status,
+            Some(Fault::ExpiredToken) => 401,
+            Some(
+                Fault::Slow { .. }
+                | Fault::Cut
+                | Fault::Hang
+                | Fault::Stall
+                | Fault::ResetBefore
+                | Fault::ResetAfter
+                | Fault::WrongType
+                | Fault::Malformed,
+            )
+            | None => 0,
+        };
+        self.log_unanswered(visit, parts, (status, "FAULT"));
+    }
+
+    fn left(&self, visit: Visit, parts: &Parts) {
+        if parts.uri.path().starts_with("/__simulator") || self.lock().log.left(visit) {
+            return;
+        }
+        self.log_unanswered(visit, parts, (0, "GONE"));
+        self.lock().log.left(visit);
+    }
+}
+
 /// Answers one request; the router's only handler.
-pub(crate) async fn answer(State(world): State<Arc<World>>, request: Request<Body>) -> Response {
+pub(crate) async fn answer(
+    State(world): State<Arc<World>>,
+    Extension(visit): Extension<Visit>,
+    request: Request<Body>,
+) -> Response {
     let (parts, body) = request.into_parts();
     let (bytes, mut payload) = wire::read(&parts, body).await;
     let request = wire::incoming(&parts, bytes);
@@ -226,7 +251,7 @@ pub(crate) async fn answer(State(world): State<Arc<World>>, request: Request<Bod
             let time = stamp(time::OffsetDateTime::now_utc());
             let (status, applied) = (reply.status, reply.applied);
             let result = request_log::Result { status, operation, applied, user_id: &user_id, code };
-            inner.log.add(&request, &payload, &time, result);
+            inner.log.add((visit, &time), &request, &payload, result);
         }
         (reply, inner.log.seen())
     };

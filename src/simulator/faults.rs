@@ -14,6 +14,8 @@ Kinds
   500 502 503 504   server errors with the vendor's JSON body; retry-after=SECONDS is allowed here too
   slow          waits ms=MILLISECONDS (default 1000), then answers as usual
   cut           acts, then closes the connection halfway through the body
+  hang          acts, and never answers
+  stall         acts, sends half the body, and then nothing more
   reset-before  resets the connection without acting
   reset-after   acts, then resets the connection without an answer
   expired-token 401 'token has expired'
@@ -36,8 +38,7 @@ Examples
   reset-after:method=POST,path=/workflows,count=1";
 
 /// Names of all kinds, for complaints.
-const KINDS: &str =
-    "429, 500, 502, 503, 504, slow, cut, reset-before, reset-after, expired-token, html, wrong-type, malformed";
+const KINDS: &str = "429, 500, 502, 503, 504, slow, cut, hang, stall, reset-before, reset-after, expired-token, html, wrong-type, malformed";
 /// Paths that only a fault naming them can strike.
 const SPARED: [&str; 2] = ["/__simulator", "/oauth"];
 /// Where the Public API begins.
@@ -70,6 +71,10 @@ pub(crate) enum Fault {
     },
     /// The request is done and the connection closed halfway through the body.
     Cut,
+    /// The request is done and never answered.
+    Hang,
+    /// The request is done and half its body sent, and nothing after.
+    Stall,
     /// The connection is reset; nothing is done.
     ResetBefore,
     /// The request is done and the connection reset.
@@ -91,9 +96,33 @@ impl Fault {
     /// Whether the request is still done.
     pub(crate) const fn acts(self) -> bool {
         match self {
-            Self::Slow { .. } | Self::Cut | Self::ResetAfter | Self::WrongType | Self::Malformed => true,
+            Self::Slow { .. }
+            | Self::Cut
+            | Self::Hang
+            | Self::Stall
+            | Self::ResetAfter
+            | Self::WrongType
+            | Self::Malformed => true,
             Self::Status { .. } | Self::ResetBefore | Self::ExpiredToken | Self::Html { .. } => false,
         }
+    }
+
+    /// Its kind, as the grammar has it.
+    pub(crate) fn name(self) -> String {
+        let name = match self {
+            Self::Status { status, .. } => return status.to_string(),
+            Self::Slow { .. } => "slow",
+            Self::Cut => "cut",
+            Self::Hang => "hang",
+            Self::Stall => "stall",
+            Self::ResetBefore => "reset-before",
+            Self::ResetAfter => "reset-after",
+            Self::ExpiredToken => "expired-token",
+            Self::Html { .. } => "html",
+            Self::WrongType => "wrong-type",
+            Self::Malformed => "malformed",
+        };
+        name.to_owned()
     }
 }
 
@@ -239,6 +268,8 @@ fn fault_named(kind: &str) -> Option<Fault> {
         "429" | "500" | "502" | "503" | "504" => Fault::Status { status: kind.parse().ok()?, retry_after: None },
         "slow" => Fault::Slow { ms: 1000 },
         "cut" => Fault::Cut,
+        "hang" => Fault::Hang,
+        "stall" => Fault::Stall,
         "reset-before" => Fault::ResetBefore,
         "reset-after" => Fault::ResetAfter,
         "expired-token" => Fault::ExpiredToken,
@@ -357,7 +388,8 @@ mod tests {
     #[test]
     fn the_grammar_names_every_kind_and_its_examples_parse() {
         for kind in KINDS.split(", ") {
-            assert!(GRAMMAR.contains(kind) && fault_named(kind).is_some(), "{kind}");
+            assert!(GRAMMAR.contains(kind), "{kind}");
+            assert_eq!(fault_named(kind).unwrap().name(), kind);
         }
         for example in GRAMMAR.rsplit("Examples\n").next().unwrap().lines() {
             assert!(Faults::parse(example.trim()).is_ok(), "{example}");

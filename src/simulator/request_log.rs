@@ -1,14 +1,17 @@
 //! The log of requests, for tests to judge what a client really sent.
 //!
-//! `applied` says whether a request changed state: it tells a write that was lost from one that was doubled. Secrets
-//! are shown as their kind only.
+//! `applied` says whether a request changed state: it tells a write that was lost from one that was doubled. `fault` names
+//! what struck it, and `gone` says that the client went away before its answer was whole. Secrets are shown as their kind
+//! only.
 
 use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
 use super::exchange::Payload;
+use super::faults::Fault;
 use super::incoming::Incoming;
+use super::visit::Visit;
 
 const KEPT: usize = 10_000;
 const BODY_SHOWN: usize = 256 * 1024;
@@ -18,7 +21,7 @@ const SECRET_FIELDS: [&str; 6] =
 /// The newest requests, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog {
-    entries: VecDeque<Value>,
+    entries: VecDeque<(u64, Value)>,
     next: u64,
 }
 
@@ -39,7 +42,13 @@ pub(crate) struct Result<'a> {
 
 impl RequestLog {
     /// Adds a request and what became of it.
-    pub(crate) fn add(&mut self, request: &Incoming, payload: &Payload, time: &str, result: Result<'_>) {
+    pub(crate) fn add(
+        &mut self,
+        (visit, time): (Visit, &str),
+        request: &Incoming,
+        payload: &Payload,
+        result: Result<'_>,
+    ) {
         self.next = self.next.saturating_add(1);
         if self.entries.len() >= KEPT {
             self.entries.pop_front();
@@ -48,7 +57,7 @@ impl RequestLog {
         for (name, value) in request.query.pairs() {
             query.insert(name.clone(), json!(masked(name, value)));
         }
-        self.entries.push_back(json!({
+        let entry = json!({
             "seq": self.next,
             "time": time,
             "method": request.method,
@@ -61,14 +70,24 @@ impl RequestLog {
             "user": result.user_id,
             "code": result.code,
             "applied": result.applied,
-        }));
+            "fault": visit.fault.map(Fault::name),
+            "gone": false,
+        });
+        self.entries.push_back((visit.number, entry));
+    }
+
+    /// Marks the request whose client went away; `false` where it is not in the log.
+    pub(crate) fn left(&mut self, visit: Visit) -> bool {
+        let entry = self.entries.iter_mut().rev().find(|(number, _)| *number == visit.number);
+        let gone = entry.and_then(|(_, entry)| entry.get_mut("gone"));
+        gone.map(|gone| *gone = true.into()).is_some()
     }
 
     /// All entries that satisfy the filters: `method`, `operation`, `path` (prefix) and `after` (sequence number).
     pub(crate) fn list(&self, query: &super::exchange::Query) -> Value {
         let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let after = query.get("after").and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-        let kept = self.entries.iter().filter(|entry| {
+        let kept = self.entries.iter().map(|(_, entry)| entry).filter(|entry| {
             query.get("method").is_none_or(|method| text(entry, "method").eq_ignore_ascii_case(method))
                 && query.get("operation").is_none_or(|name| text(entry, "operation") == name)
                 && query.get("path").is_none_or(|prefix| text(entry, "path").starts_with(prefix))

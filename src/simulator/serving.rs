@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,28 +25,33 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::faults::{Fault, Faults};
-
-/// Told of every request that a fault kept from being done, with the fault.
-type Witness = Arc<dyn Fn(&Parts, Fault) + Send + Sync>;
+use super::visit::{Presence, Visit, Witness};
 
 /// The faults a server injects; clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Misfortunes {
     faults: Arc<RwLock<Faults>>,
-    witness: Option<Witness>,
+    witness: Option<Arc<dyn Witness>>,
+    visits: Arc<AtomicU64>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Misfortunes {
     /// Starts with these faults.
     pub(crate) fn new(faults: Faults) -> Self {
-        Self { faults: Arc::new(RwLock::new(faults)), witness: None }
+        Self { faults: Arc::new(RwLock::new(faults)), ..Self::default() }
     }
 
-    /// Tells `witness` of every request that never reaches the router.
+    /// Tells `witness` of every request that never reaches the router, or whose client goes away.
     #[must_use]
-    pub(crate) fn witnessed_by(mut self, witness: impl Fn(&Parts, Fault) + Send + Sync + 'static) -> Self {
-        self.witness = Some(Arc::new(witness));
+    pub(crate) fn witnessed_by(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
         self
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
     }
 
     /// Puts other faults in the place of the present ones.
@@ -74,7 +78,8 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, router.clone(), misfortunes.clone()));
+                    let open = Counted::new(&misfortunes.connections);
+                    connections.spawn(converse(stream, router.clone(), (misfortunes.clone(), open)));
                 }
                 // Out of file descriptors, most likely: a pause lets other connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -83,7 +88,23 @@ pub(crate) async fn serve(
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, misfortunes: Misfortunes) {
+/// Counts a connection for as long as it is open.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn converse(stream: TcpStream, router: Router, (misfortunes, _open): (Misfortunes, Counted)) {
     let _ = stream.set_nodelay(true);
     let fate = Arc::new(Fate::default());
     let wire = Wire { stream, fate: Arc::clone(&fate) };
@@ -100,25 +121,35 @@ async fn converse(stream: TcpStream, router: Router, misfortunes: Misfortunes) {
 struct Ended;
 
 async fn answer(
-    request: Request<Body>,
+    mut request: Request<Body>,
     router: Router,
     misfortunes: Misfortunes,
     fate: Arc<Fate>,
 ) -> Result<Response<Body>, Ended> {
     let fault = misfortunes.next(request.method().as_str(), request.uri().path());
-    let Some(fault) = fault else { return Ok(routed(router, request).await) };
+    let visit = Visit { number: misfortunes.visits.fetch_add(1, Ordering::Relaxed) + 1, fault };
+    let presence = Presence::of(&request, visit, misfortunes.witness);
+    request.extensions_mut().insert(visit);
+    let Some(fault) = fault else { return Ok(presence.until_the_end_of(routed(router, request).await)) };
     if !fault.acts() {
-        let (parts, _) = request.into_parts();
-        if let Some(witness) = &misfortunes.witness {
-            witness(&parts, fault);
-        }
+        presence.kept_off();
+        presence.ended();
         return instead(fault, &fate);
     }
     if let Fault::Slow { ms } = fault {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
     let response = routed(router, request).await;
-    spoiled(fault, response, &fate).await
+    if fault == Fault::Hang {
+        std::future::pending::<()>().await;
+    }
+    let spoiled = spoiled(fault, response, &fate).await;
+    if matches!(fault, Fault::Cut | Fault::ResetAfter) {
+        // Whoever is thrown out has not left.
+        presence.ended();
+        return spoiled;
+    }
+    spoiled.map(|response| presence.until_the_end_of(response))
 }
 
 async fn routed(router: Router, request: Request<Body>) -> Response<Body> {
@@ -152,7 +183,13 @@ fn instead(fault: Fault, fate: &Fate) -> Result<Response<Body>, Ended> {
             Ok(page_of(status, "text/html; charset=UTF-8", Body::from(page)))
         }
         Fault::ResetBefore => Err(fate.reset()),
-        Fault::Slow { .. } | Fault::Cut | Fault::ResetAfter | Fault::WrongType | Fault::Malformed => Err(Ended),
+        Fault::Slow { .. }
+        | Fault::Cut
+        | Fault::Hang
+        | Fault::Stall
+        | Fault::ResetAfter
+        | Fault::WrongType
+        | Fault::Malformed => Err(Ended),
     }
 }
 
@@ -183,18 +220,22 @@ async fn spoiled(fault: Fault, mut response: Response<Body>, fate: &Arc<Fate>) -
             let half = if body.len() < 2 { Bytes::from_static(b"{\"list\": [") } else { body.slice(..body.len() / 2) };
             Ok(Response::from_parts(parts, Body::from(half)))
         }
-        Fault::Cut => {
+        Fault::Cut | Fault::Stall => {
             let (mut parts, body) = whole(response).await?;
-            if body.len() < 2 {
+            if body.len() < 2 && fault == Fault::Cut {
                 // Nothing to halve, so the answer goes missing altogether.
                 return Err(Ended);
             }
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            Ok(Response::from_parts(parts, half_then_cut(&body, Arc::clone(fate))))
+            let cut = (fault == Fault::Cut).then(|| Arc::clone(fate));
+            Ok(Response::from_parts(parts, half_then_nothing(&body, cut)))
         }
-        Fault::Slow { .. } | Fault::Status { .. } | Fault::ResetBefore | Fault::ExpiredToken | Fault::Html { .. } => {
-            Ok(response)
-        }
+        Fault::Slow { .. }
+        | Fault::Hang
+        | Fault::Status { .. }
+        | Fault::ResetBefore
+        | Fault::ExpiredToken
+        | Fault::Html { .. } => Ok(response),
     }
 }
 
@@ -203,14 +244,16 @@ async fn whole(response: Response<Body>) -> Result<(http::response::Parts, Bytes
     to_bytes(body, usize::MAX).await.map(|bytes| (parts, bytes)).map_err(|_| Ended)
 }
 
-/// The first half of a body, and then never anything: the wire is cut once that half has left.
-fn half_then_cut(body: &Bytes, fate: Arc<Fate>) -> Body {
+/// The first half of a body, and then never anything: a wire that is to be cut is cut once that half has left.
+fn half_then_nothing(body: &Bytes, cut: Option<Arc<Fate>>) -> Body {
     let half = body.slice(..body.len() / 2);
-    let cut = stream::poll_fn(move |_| {
-        fate.cut.store(true, Ordering::Release);
+    let nothing = stream::poll_fn(move |_| {
+        if let Some(fate) = &cut {
+            fate.cut.store(true, Ordering::Release);
+        }
         Poll::Pending
     });
-    Body::from_stream(stream::iter([Ok::<Bytes, io::Error>(half)]).chain(cut))
+    Body::from_stream(stream::iter([Ok::<Bytes, io::Error>(half)]).chain(nothing))
 }
 
 /// How a connection is to end.

@@ -13,9 +13,26 @@ use super::*;
 struct Site {
     address: std::net::SocketAddr,
     done: Arc<AtomicUsize>,
-    kept: Arc<Mutex<Vec<(String, Fault)>>>,
+    book: Arc<Book>,
     misfortunes: Misfortunes,
     shutdown: CancellationToken,
+}
+
+/// What a witness saw.
+#[derive(Default)]
+struct Book {
+    kept: Mutex<Vec<(String, Option<Fault>)>>,
+    left: Mutex<Vec<(String, Option<Fault>)>>,
+}
+
+impl Witness for Book {
+    fn kept_off(&self, visit: Visit, parts: &http::request::Parts) {
+        self.kept.lock().unwrap().push((parts.uri.path().to_owned(), visit.fault));
+    }
+
+    fn left(&self, visit: Visit, parts: &http::request::Parts) {
+        self.left.lock().unwrap().push((parts.uri.path().to_owned(), visit.fault));
+    }
 }
 
 impl Site {
@@ -23,7 +40,7 @@ impl Site {
         let done = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&done);
         let router = Router::new()
-            .route("/large", get(|| async { vec![b'x'; 5_000_000] }))
+            .route("/large", get(|| async { vec![b'x'; 20_000_000] }))
             .route("/empty", any(|| async { StatusCode::NO_CONTENT }))
             .fallback(any(|body: String| async move {
                 axum::Json(serde_json::json!({ "list": [1, 2, 3], "got": body.len() }))
@@ -32,16 +49,14 @@ impl Site {
                 count.fetch_add(1, Ordering::SeqCst);
                 async move { request }
             }));
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let book = Arc::clone(&kept);
-        let misfortunes = Misfortunes::new(Faults::parse(faults).unwrap()).witnessed_by(move |parts, fault| {
-            book.lock().unwrap().push((parts.uri.path().to_owned(), fault));
-        });
+        let book = Arc::<Book>::default();
+        let witness = Arc::<Book>::clone(&book);
+        let misfortunes = Misfortunes::new(Faults::parse(faults).unwrap()).witnessed_by(witness);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(serve(listener, router, misfortunes.clone(), shutdown.clone()));
-        Self { address, done, kept, misfortunes, shutdown }
+        Self { address, done, book, misfortunes, shutdown }
     }
 
     fn done(&self) -> usize {
@@ -60,8 +75,17 @@ impl Site {
 
     /// Sends one request over a bare socket and reads until the connection ends.
     async fn raw(&self, path: &str) -> (Vec<u8>, io::Result<usize>) {
+        self.raw_with(path, "").await
+    }
+
+    /// The same, where the connection ends with the answer.
+    async fn raw_closing(&self, path: &str) -> (Vec<u8>, io::Result<usize>) {
+        self.raw_with(path, "connection: close\r\n").await
+    }
+
+    async fn raw_with(&self, path: &str, header: &str) -> (Vec<u8>, io::Result<usize>) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n{header}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
         let end = stream.read_to_end(&mut bytes).await;
@@ -77,7 +101,7 @@ async fn without_faults_requests_reach_the_router_over_one_kept_connection() {
         let reply = client.post(format!("http://{}/a", site.address)).body("four").send().await.unwrap();
         assert_eq!(reply.json::<serde_json::Value>().await.unwrap()["got"], 4);
     }
-    assert_eq!(site.get("/large").await.unwrap().bytes().await.unwrap().len(), 5_000_000);
+    assert_eq!(site.get("/large").await.unwrap().bytes().await.unwrap().len(), 20_000_000);
     assert_eq!(site.done(), 4);
 }
 
@@ -96,9 +120,9 @@ async fn status_faults_answer_in_the_vendors_form_without_acting() {
     assert!(page.status() == 502 && page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     assert_eq!(site.done(), 0);
     assert_eq!(site.get("/a").await.unwrap().status(), 200);
-    let kept = site.kept.lock().unwrap().clone();
+    let kept = site.book.kept.lock().unwrap().clone();
     assert_eq!(kept.len(), 4);
-    assert_eq!(kept[0], ("/a".to_owned(), Fault::Status { status: 429, retry_after: Some(2) }));
+    assert_eq!(kept[0], ("/a".to_owned(), Some(Fault::Status { status: 429, retry_after: Some(2) })));
 }
 
 #[tokio::test]
@@ -107,7 +131,7 @@ async fn reset_before_tears_the_connection_down_and_nothing_is_done() {
     let (bytes, end) = site.raw("/a").await;
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert!(bytes.is_empty());
-    assert_eq!((site.done(), site.kept.lock().unwrap().len()), (0, 1));
+    assert_eq!((site.done(), site.book.kept.lock().unwrap().len()), (0, 1));
 }
 
 #[tokio::test]
@@ -116,7 +140,7 @@ async fn reset_after_tears_the_connection_down_once_the_work_is_done() {
     let (bytes, end) = site.raw("/a").await;
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert!(bytes.is_empty());
-    assert_eq!((site.done(), site.kept.lock().unwrap().len()), (1, 0));
+    assert_eq!((site.done(), site.book.kept.lock().unwrap().len()), (1, 0));
 }
 
 #[tokio::test]
@@ -189,4 +213,50 @@ async fn shutting_down_ends_open_connections() {
     let mut bytes = Vec::new();
     let end = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes)).await;
     assert!(end.is_ok() && bytes.is_empty());
+}
+
+/// Asks over a bare socket, reads until `enough` bytes have come, hangs up, and waits until that was noticed.
+async fn leaves(site: &Site, path: &str, enough: usize) {
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+    let mut bytes = vec![0; enough];
+    stream.read_exact(&mut bytes).await.unwrap();
+    while site.misfortunes.visits.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(site.book.left.lock().unwrap().is_empty());
+    drop(stream);
+    let noticed = async {
+        while site.book.left.lock().unwrap().is_empty() || site.misfortunes.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), noticed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_noticed_wherever_its_answer_stands() {
+    for (faults, path, enough, done) in
+        [("slow:ms=60000", "/a", 0, 0), ("hang", "/a", 0, 1), ("stall", "/a", 20, 1), ("", "/large", 20, 1)]
+    {
+        let site = Site::with(faults).await;
+        leaves(&site, path, enough).await;
+        let left = site.book.left.lock().unwrap().clone();
+        assert_eq!(left, [(path.to_owned(), Faults::parse(faults).unwrap().next("GET", path))], "{faults}");
+        assert_eq!(site.done(), done, "{faults}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_took_its_answer_or_was_thrown_out_has_not_left() {
+    for faults in ["", "503", "cut", "reset-after", "reset-before", "malformed", "wrong-type", "slow:ms=1"] {
+        let site = Site::with(faults).await;
+        for path in ["/a", "/large", "/empty"] {
+            let _ = site.raw_closing(path).await;
+        }
+        while site.misfortunes.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(site.book.left.lock().unwrap().len(), 0, "{faults}");
+    }
 }

@@ -97,6 +97,55 @@ async fn faults_strike_the_api_and_are_logged_as_not_applied() {
     assert!(set("earthquake").await.refused(400, "INVALID_PARAM")["message"].as_str().expect("text").contains("429"));
 }
 
+/// The log, once a client that left is in it.
+async fn somebody_gone(bench: &Bench) -> Vec<Value> {
+    loop {
+        let log = bench.get("/__simulator/requests?path=/public").await.ok();
+        let list = log["list"].as_array().expect("list").clone();
+        if list.iter().any(|one| one["gone"] == true) {
+            return list;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_client_went_away_is_logged_once_with_what_it_did() {
+    let cases = [
+        ("slow:ms=60000", false, 0, json!("GONE")),
+        ("hang", true, 200, Value::Null),
+        ("stall", true, 200, Value::Null),
+    ];
+    let all = cases.map(|(fault, applied, status, code)| async move {
+        let bench = Bench::new().await;
+        bench.request(Method::POST, "/__simulator/faults").body(fault).send().await.expect("answer");
+        let body = json!({ "template": NDA, "attributes": nda("Impatient") });
+        let patience = std::time::Duration::from_secs(2);
+        let sent = bench.request(Method::POST, "/workflows").json(&body).timeout(patience).send().await;
+        if let Ok(begun) = sent {
+            assert!(begun.bytes().await.is_err(), "{fault}");
+        }
+        let log = somebody_gone(&bench).await;
+        assert_eq!(log.len(), 1, "{fault}: {log:?}");
+        let kind = fault.split(':').next();
+        assert_eq!((&log[0]["applied"], log[0]["fault"].as_str()), (&json!(applied), kind), "{fault}");
+        assert_eq!((&log[0]["status"], &log[0]["code"]), (&json!(status), &code), "{fault}");
+        assert_eq!(log[0]["operation"], "launchWorkflow");
+    });
+    futures_util::future::join_all(all).await;
+}
+
+#[tokio::test]
+async fn open_connections_are_counted() {
+    let bench = Bench::new().await;
+    let open = async || bench.get("/__simulator/connections").await.ok()["open"].clone();
+    assert_eq!(open().await, 1);
+    let address = bench.simulator.base_url().trim_start_matches("http://").to_owned();
+    let other = tokio::net::TcpStream::connect(address).await.expect("connected");
+    assert_eq!(open().await, 2);
+    drop(other);
+    while open().await != 1 {}
+}
+
 #[tokio::test]
 async fn a_stopped_simulator_frees_its_port() {
     let bench = Bench::new().await;
