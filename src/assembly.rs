@@ -80,7 +80,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         client,
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
-        audit: Arc::new(AuditLog::new(audit)),
+        audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
         cursor_key,
         state_key,
         body_user: as_user.clone().filter(|_| is_static),

@@ -131,6 +131,15 @@ pub struct AuditArgs {
     /// How to print them [default: text on a terminal, else json]
     #[arg(long, value_enum)]
     pub format: Option<AuditFormat>,
+    /// Follow the chain of hashes through the whole log, and name the first line that breaks it
+    #[arg(long, conflicts_with_all = ["since", "until", "agent", "tool", "decision", "object", "cursor", "format"])]
+    pub verify: bool,
+    /// With --verify: the log begins behind the line with this hash, in files that were put away elsewhere
+    #[arg(long, value_name = "HASH", requires = "verify")]
+    pub after: Option<String>,
+    /// With --verify: the log must still hold the line with this hash, noted earlier
+    #[arg(long, value_name = "HASH", requires = "verify")]
+    pub holds: Option<String>,
 }
 
 /// A decision to look for.

@@ -67,6 +67,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// `--audit-log`; `None` where there is no state directory to put it in.
     pub audit: Option<audit::Target>,
+    /// `--audit-max-bytes` and `--audit-max-age`
+    pub audit_rotation: audit::Rotation,
     /// What is logged.
     pub log: Log,
 }
@@ -166,6 +168,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
     Ok(Config {
         ironclad: ironclad(&options)?,
         tools: tools(&options)?,
+        audit_rotation: audit_rotation(&options)?,
         log: log(&options)?,
         simulator: options.simulator.unwrap_or_default(),
         max_result_bytes: usize::try_from(max_result_bytes).unwrap_or(usize::MAX),
@@ -239,6 +242,25 @@ fn launch_tools(named: Vec<String>) -> Result<LaunchTools, ConfigError> {
             }
         },
     }
+}
+
+fn audit_rotation(options: &Options) -> Result<audit::Rotation, ConfigError> {
+    let default = audit::Rotation::default();
+    let max_age = match options.audit_max_age.as_deref().map(str::trim) {
+        None => default.max_age,
+        Some("never") => Duration::ZERO,
+        Some(text) => {
+            let seconds = audit::age(text).and_then(|seconds| u64::try_from(seconds).ok()).filter(|age| *age > 0);
+            let wrong = || {
+                ConfigError::invalid(
+                    "audit_max_age",
+                    format!("{text:?} is no age; give one such as 12h or 30d, or never"),
+                )
+            };
+            Duration::from_secs(seconds.ok_or_else(wrong)?)
+        }
+    };
+    Ok(audit::Rotation { max_bytes: options.audit_max_bytes.unwrap_or(default.max_bytes), max_age })
 }
 
 fn log(options: &Options) -> Result<Log, ConfigError> {

@@ -178,6 +178,7 @@ impl Dispatch {
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
         let place = self.place(entry, &args)?;
         let mut found = prepare::prepare(self, tool, &mut args).await?;
+        found.name(&args, record);
         if let Some(fault) = request::overlong(entry, &args) {
             return Err(CallError::invalid_arguments(&tool.name, vec![fault]));
         }

@@ -166,6 +166,12 @@ pub struct Options {
     /// Where decisions are recorded; - is stderr [default: ironclad-mcp/audit.jsonl in the state directory]
     #[arg(long, global = true, value_name = "PATH", env = "IRONCLAD_AUDIT_LOG", help_heading = "Logs")]
     pub audit_log: Option<PathBuf>,
+    /// Put the audit log's file away before it grows past so many bytes; 0 is never [default: 50000000]
+    #[arg(long, global = true, value_name = "N", env = "IRONCLAD_AUDIT_MAX_BYTES", help_heading = "Logs")]
+    pub audit_max_bytes: Option<u64>,
+    /// Put the audit log's file away when it is so old, such as 12h or 30d; never is never [default: 30d]
+    #[arg(long, global = true, value_name = "AGE", env = "IRONCLAD_AUDIT_MAX_AGE", help_heading = "Logs")]
+    pub audit_max_age: Option<String>,
     /// What is logged to stderr: a level, or RUST_LOG's syntax [default: info]
     #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG", help_heading = "Logs")]
     pub log: Option<String>,
@@ -215,6 +221,8 @@ impl Options {
             allowed_host: self.allowed_host.or(lower.allowed_host),
             allowed_origin: self.allowed_origin.or(lower.allowed_origin),
             audit_log: self.audit_log.or(lower.audit_log),
+            audit_max_bytes: self.audit_max_bytes.or(lower.audit_max_bytes),
+            audit_max_age: self.audit_max_age.or(lower.audit_max_age),
             log: self.log.or(lower.log),
             log_format: self.log_format.or(lower.log_format),
         }
@@ -229,6 +237,7 @@ impl Options {
             &mut self.as_user_id,
             &mut self.confirm,
             &mut self.tool_prefix,
+            &mut self.audit_max_age,
             &mut self.log,
             &mut self.log_format,
         ];

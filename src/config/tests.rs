@@ -229,3 +229,16 @@ fn the_configuration_can_be_printed_without_its_secrets() {
     let config = load_line("ironclad-mcp", &variables).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn when_the_audit_log_is_put_away_is_read_in_bytes_and_in_ages() {
+    let rotation = |line: &str| load_line(&format!("ironclad-mcp {line}"), &[]).unwrap().audit_rotation;
+    assert_eq!(rotation(""), audit::Rotation::default());
+    let set = rotation("--audit-max-bytes 1000 --audit-max-age 12h");
+    assert_eq!((set.max_bytes, set.max_age.as_secs()), (1000, 12 * 60 * 60));
+    assert!(rotation("--audit-max-age never").max_age.is_zero());
+    for wrong in ["0d", "-1d", "soon", "7"] {
+        let told = load_line(&format!("ironclad-mcp --audit-max-age={wrong}"), &[]).unwrap_err().to_string();
+        assert!(told.contains("--audit-max-age") && told.contains("30d"), "{told}");
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Dispatch, failure, prepare::not_read};
 use crate::{
     arguments::{self, Args},
+    audit::Record,
     catalog::Tool,
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::Template,
@@ -101,6 +102,9 @@ fn may_not_launch(tool: &Tool, template: &Template) -> CallError {
     CallError::new(Code::Forbidden, message, hint).with_outcome(Outcome::NotSent)
 }
 
+/// The attribute that names the other party, in every template that has one (ironclad-api.md §8.2).
+const COUNTERPARTY: &str = "counterpartyName";
+
 /// The end of the asynchronous route, which takes JSON alone (ironclad-api.md §9.1).
 const ASYNC: &str = "/async";
 
@@ -108,6 +112,15 @@ impl Launch {
     /// A launch of this template, to explain its refusal by.
     pub(super) fn of(template: Option<Arc<Template>>) -> Self {
         Self { template, ..Self::default() }
+    }
+
+    /// Tells the audit log which contract it is, and with whom.
+    pub(super) fn name(&self, args: &Args, record: &mut Record) {
+        if let Some(template) = &self.template {
+            record.named("template_id", &template.name);
+        }
+        let counterparty = args.get("attributes").and_then(|attributes| attributes.get(COUNTERPARTY)?.as_str());
+        record.concerns(counterparty.unwrap_or_default());
     }
 
     /// Puts the name of its part in the place of each document that goes along; faults are those of its file.

@@ -8,6 +8,7 @@ use super::{Dispatch, attribute_types, failure, filter, launch, record_action, r
 use crate::{
     answer::Answer,
     arguments::Args,
+    audit::Record,
     catalog::Tool,
     error::{CallError, Code, Outcome},
     formula::Formula,
@@ -65,6 +66,13 @@ pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -
 }
 
 impl Found {
+    /// Tells the audit log by name what ids stand for.
+    pub(super) fn name(&self, args: &Args, record: &mut Record) {
+        if let Subject::Launch(launch) = &self.subject {
+            launch.name(args, record);
+        }
+    }
+
     /// Puts what goes along into the request, and sends it where it has to go.
     pub(super) fn address(&mut self, request: &mut Request) {
         if let Subject::Launch(launch) = &mut self.subject {

@@ -79,6 +79,23 @@ async fn a_read_is_one_line_and_a_write_two_the_first_its_intent() {
 }
 
 #[tokio::test]
+async fn a_launch_is_told_in_the_names_that_people_know() {
+    let stage = Stage::open().await;
+    let number = stage.launched().await["ironcladId"].clone();
+    let lines = stage.audit();
+    let launched = lines.last().unwrap();
+    let told = format!("tests launched Mutual NDA for Acme LLC ({}) as maya.ortiz@simulator.example", text(&number));
+    assert_eq!(launched["sentence"], told);
+    let digest = &launched["object"]["arguments"];
+    assert!(text(digest).starts_with("sha256:"));
+    assert_eq!(digest, &lines[0]["object"]["arguments"], "intent and outcome tell of the same arguments");
+    let mut tried = nda();
+    tried["dry_run"] = true.into();
+    stage.ok("launch_workflow", tried).await;
+    assert_eq!(&stage.audit().last().unwrap()["object"]["arguments"], digest);
+}
+
+#[tokio::test]
 async fn every_way_to_end_has_its_line() {
     let policy = Settings { enable_writes: true, confirm: Confirm::Always, ..Settings::default() };
     let policy = Settings { exclude_tools: vec!["get_user".into()], ..policy };
@@ -118,7 +135,7 @@ async fn no_line_holds_a_secret_or_the_text_of_an_argument() {
     for static_token in [false, true] {
         let stage = Stage::with(Setting { static_token, ..Setting::default() }).await;
         let mut launch = nda();
-        launch["attributes"]["counterpartyName"] = "Private & Sons".into();
+        launch["attributes"]["additionalNotes"] = "private & confidential".into();
         let id = stage.ok("launch_workflow", launch).await["id"].clone();
         let private = json!([{"action": "set", "path": "additionalNotes", "value": "private"}]);
         let comment = "private words";

@@ -5,33 +5,9 @@
 
 use std::io::{self, Write};
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::cli::AuditFormat;
-
-/// One line of the log; what a version did not write yet is empty.
-#[derive(Debug, Deserialize)]
-pub(super) struct Line {
-    pub(super) time: String,
-    #[serde(default)]
-    pub(super) agent: String,
-    #[serde(default)]
-    pub(super) tool: String,
-    #[serde(default)]
-    pub(super) object: Map<String, Value>,
-    #[serde(default)]
-    pub(super) decision: String,
-    #[serde(default)]
-    outcome: String,
-    #[serde(default)]
-    code: Option<String>,
-    #[serde(default)]
-    sentence: String,
-    /// The members that only a spreadsheet shows.
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
+use crate::{audit::Line, cli::AuditFormat};
 
 /// The columns of a spreadsheet: all members but those that chain the lines.
 const COLUMNS: [&str; 14] = [
@@ -51,19 +27,17 @@ const COLUMNS: [&str; 14] = [
     "sentence",
 ];
 
-impl Line {
-    fn column(&self, name: &str) -> String {
-        match name {
-            "time" => self.time.clone(),
-            "agent" => self.agent.clone(),
-            "tool" => self.tool.clone(),
-            "object" => ids(&self.object),
-            "decision" => self.decision.clone(),
-            "outcome" => self.outcome.clone(),
-            "code" => self.code.clone().unwrap_or_default(),
-            "sentence" => self.sentence.clone(),
-            _ => self.rest.get(name).map(text).unwrap_or_default(),
-        }
+fn column(line: &Line, name: &str) -> String {
+    match name {
+        "time" => line.time.clone(),
+        "agent" => line.agent.clone(),
+        "tool" => line.tool.clone(),
+        "object" => ids(&line.object),
+        "decision" => line.decision.clone(),
+        "outcome" => line.outcome.clone(),
+        "code" => line.code.clone().unwrap_or_default(),
+        "sentence" => line.sentence.clone(),
+        _ => line.rest.get(name).map(text).unwrap_or_default(),
     }
 }
 
@@ -100,7 +74,7 @@ impl Printer {
                 out.write_all(raw)?;
                 out.write_all(b"\n")
             }
-            AuditFormat::Csv => write!(out, "{}\r\n", COLUMNS.map(|name| cell(&line.column(name))).join(",")),
+            AuditFormat::Csv => write!(out, "{}\r\n", COLUMNS.map(|name| cell(&column(line, name))).join(",")),
             AuditFormat::Text => {
                 let code = line.code.as_ref().map(|code| format!(": {code}")).unwrap_or_default();
                 let (time, agent, sentence) =
@@ -170,7 +144,7 @@ mod tests {
     #[test]
     fn an_older_or_newer_line_is_a_line_still() {
         let line: Line = serde_json::from_str(r#"{"time":"2026-03-09T12:00:00Z","novel":{"a":1}}"#).unwrap();
-        assert_eq!(line.column("novel"), r#"{"a":1}"#);
-        assert_eq!(line.column("status"), "");
+        assert_eq!(column(&line, "novel"), r#"{"a":1}"#);
+        assert_eq!(column(&line, "status"), "");
     }
 }

@@ -2,45 +2,73 @@
 
 use time::{Date, Duration, OffsetDateTime, Time, format_description::well_known::Rfc3339, macros::format_description};
 
-use super::format::Line;
-use crate::cli::AuditArgs;
+use super::read::Line;
 
-/// What a line must be; a member that is `None` asks nothing.
+/// What a line must be, in the words of whoever asks; a member that is `None` asks nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// From this time on.
+    pub since: Option<&'a str>,
+    /// Up to this time.
+    pub until: Option<&'a str>,
+    /// By this agent.
+    pub agent: Option<&'a str>,
+    /// Of this tool.
+    pub tool: Option<&'a str>,
+    /// So decided.
+    pub decision: Option<&'a str>,
+    /// About this id.
+    pub object: Option<&'a str>,
+}
+
+/// The same, understood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Filter {
-    pub(super) since: Option<OffsetDateTime>,
-    pub(super) until: Option<OffsetDateTime>,
-    pub(super) agent: Option<String>,
-    pub(super) tool: Option<String>,
-    pub(super) decision: Option<&'static str>,
-    pub(super) object: Option<String>,
+pub struct Filter {
+    since: Option<OffsetDateTime>,
+    until: Option<OffsetDateTime>,
+    agent: Option<String>,
+    tool: Option<String>,
+    decision: Option<String>,
+    object: Option<String>,
+}
+
+/// A time that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no time; give one such as 2026-01-31T12:00:00Z, a date, or an age such as 24h or 7d")]
+pub struct NoTime {
+    /// `since` or `until`.
+    pub which: &'static str,
+    /// What was given.
+    pub text: String,
 }
 
 impl Filter {
-    /// What the command line asks for at the time `now`.
+    /// What is wanted at the time `now`, from which ages count.
     ///
     /// # Errors
     /// A time that is none.
-    pub(super) fn new(args: &AuditArgs, now: OffsetDateTime) -> Result<Self, String> {
-        let time = |flag: &str, text: Option<&str>, of_date: Time| {
-            text.map(|text| instant(text, now, of_date).ok_or_else(|| wrong_time(flag, text))).transpose()
+    pub fn new(wanted: Wanted<'_>, now: OffsetDateTime) -> Result<Self, NoTime> {
+        let time = |which, text: Option<&str>, of_date: Time| {
+            let no_time = |text: &str| NoTime { which, text: text.to_owned() };
+            text.map(|text| instant(text, now, of_date).ok_or_else(|| no_time(text))).transpose()
         };
         Ok(Self {
-            since: time("--since", args.since.as_deref(), Time::MIDNIGHT)?,
-            until: time("--until", args.until.as_deref(), Time::MAX)?,
-            agent: args.agent.clone(),
-            tool: args.tool.clone(),
-            decision: args.decision.map(crate::cli::DecisionFilter::as_str),
-            object: args.object.clone(),
+            since: time("since", wanted.since, Time::MIDNIGHT)?,
+            until: time("until", wanted.until, Time::MAX)?,
+            agent: wanted.agent.map(str::to_owned),
+            tool: wanted.tool.map(str::to_owned),
+            decision: wanted.decision.map(str::to_owned),
+            object: wanted.object.map(str::to_owned),
         })
     }
 
     /// Whether a line is asked for.
-    pub(super) fn matches(&self, line: &Line) -> bool {
+    #[must_use]
+    pub fn matches(&self, line: &Line) -> bool {
         let equal = |wanted: Option<&str>, is: &str| wanted.is_none_or(|wanted| wanted == is);
         equal(self.agent.as_deref(), &line.agent)
             && equal(self.tool.as_deref(), &line.tool)
-            && equal(self.decision, &line.decision)
+            && equal(self.decision.as_deref(), &line.decision)
             && self.object.as_ref().is_none_or(|id| line.object.values().any(|value| value.as_str() == Some(id)))
             && self.is_in_time(&line.time)
     }
@@ -55,10 +83,6 @@ impl Filter {
     }
 }
 
-fn wrong_time(flag: &str, text: &str) -> String {
-    format!("{flag}: {text:?} is no time; give one such as 2026-01-31T12:00:00Z, a date, or an age such as 24h or 7d")
-}
-
 /// A time, a date with `of_date` as its time of day, or an age before `now`.
 fn instant(text: &str, now: OffsetDateTime, of_date: Time) -> Option<OffsetDateTime> {
     let text = text.trim();
@@ -68,6 +92,11 @@ fn instant(text: &str, now: OffsetDateTime, of_date: Time) -> Option<OffsetDateT
     if let Ok(date) = Date::parse(text, &format_description!("[year]-[month]-[day]")) {
         return Some(date.with_time(of_date).assume_utc());
     }
+    now.checked_sub(Duration::seconds(age(text)?))
+}
+
+/// The seconds of an age such as `90m`, `24h` or `7d`.
+pub fn age(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let number: i64 = text.strip_suffix(unit)?.parse().ok().filter(|number| *number >= 0)?;
     let seconds = match unit {
@@ -78,7 +107,7 @@ fn instant(text: &str, now: OffsetDateTime, of_date: Time) -> Option<OffsetDateT
         'w' => 7 * 24 * 60 * 60,
         _ => return None,
     };
-    now.checked_sub(Duration::seconds(number.checked_mul(seconds)?))
+    number.checked_mul(seconds)
 }
 
 #[cfg(test)]
@@ -133,7 +162,7 @@ mod tests {
             until: Some(NOW),
             agent: Some("claude".into()),
             tool: Some("get_workflow".into()),
-            decision: Some("allowed"),
+            decision: Some("allowed".into()),
             object: Some("abc".into()),
         };
         assert!(right.matches(&line));
@@ -142,7 +171,7 @@ mod tests {
             Filter { until: Some(datetime!(2026-03-09 00:00 UTC)), ..right.clone() },
             Filter { agent: Some("cli".into()), ..right.clone() },
             Filter { tool: Some("get_record".into()), ..right.clone() },
-            Filter { decision: Some("denied"), ..right.clone() },
+            Filter { decision: Some("denied".into()), ..right.clone() },
             Filter { object: Some("ab".into()), ..right.clone() },
         ];
         for filter in wrong {
