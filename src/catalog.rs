@@ -164,18 +164,22 @@ pub struct Words {
 }
 
 impl Words {
+    /// The tools that a text names, without the prefix.
+    pub fn named<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        text.split(|c: char| !is_of_name(c)).filter(|word| self.names.contains(*word))
+    }
+
     /// The text with the prefix before each tool's name.
     #[must_use]
     pub fn of<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.prefix.is_empty() {
             return Cow::Borrowed(text);
         }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let mut named = String::with_capacity(text.len() + self.prefix.len());
         let mut rest = text;
-        while let Some(begin) = rest.find(is_name) {
+        while let Some(begin) = rest.find(is_of_name) {
             let (between, from) = rest.split_at(begin);
-            let (word, behind) = from.split_at(from.find(|c| !is_name(c)).unwrap_or(from.len()));
+            let (word, behind) = from.split_at(from.find(|c| !is_of_name(c)).unwrap_or(from.len()));
             named.push_str(between);
             if self.names.contains(word) {
                 named.push_str(&self.prefix);
@@ -186,6 +190,10 @@ impl Words {
         named.push_str(rest);
         Cow::Owned(named)
     }
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 impl Catalog {

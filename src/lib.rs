@@ -23,7 +23,7 @@
 //! ```text
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
-//! 3 the path   dispatch catalog forms record_types launch_tools
+//! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
 //! 2 the world  ironclad audit upload
 //! 1 rules      arguments policy request answer cursor launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri   (pure)
@@ -36,6 +36,7 @@ pub mod arguments;
 pub mod assembly;
 pub mod audit;
 pub mod catalog;
+pub mod choices;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -49,6 +50,7 @@ pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;
 pub mod policy;
+pub mod prompts;
 pub mod record_types;
 pub mod record_values;
 pub mod request;

@@ -3,12 +3,16 @@
 //! An entry is the whole definition of one tool: its words, its request, its answer. Schemas, annotations, the README
 //! row, policy and retry safety all derive from it, so an entry holds data only: no conditions, no expressions.
 
+mod resource;
+
 use std::fmt;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use resource::{Resource, Source};
 
 /// One manifest file: every tool of one access group.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -282,20 +286,6 @@ pub enum Answer {
     Empty {},
     /// The bytes of a document.
     Document {},
-}
-
-/// What an entry reads, as a resource: something that a person attaches to a conversation.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Resource {
-    /// The URI, such as `ironclad://workflows/{id}`: its variables stand for the arguments in the entry's path, in order.
-    pub uri: String,
-    /// A name for programs.
-    pub name: String,
-    /// A short title for people.
-    pub title: String,
-    /// What is in it, for a person or model choosing one.
-    pub description: String,
 }
 
 /// How an endpoint pages its list.

@@ -65,6 +65,12 @@ pub fn faults(entry: &Entry) -> Vec<String> {
     if variables(template).count() != entry.path_arguments().count() {
         faults.push(format!("resource {template}: must have a variable for each argument in the path"));
     }
+    for name in resource.complete.keys().filter(|name| !variables(template).any(|variable| variable == name.as_str())) {
+        faults.push(format!("resource {template}: completes {name}, which is no variable"));
+    }
+    if resource.listed && !(variables(template).count() == 1 && resource.complete.len() == 1) {
+        faults.push(format!("resource {template}: can be listed only with one variable, and what completes it"));
+    }
     faults
 }
 
@@ -76,7 +82,7 @@ fn variable(segment: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::manifest;
@@ -107,30 +113,37 @@ mod tests {
         }
     }
 
-    fn entry(effect: &str, resource: &str) -> Entry {
+    fn entry(effect: &str, uri: &str, more: &Value) -> Entry {
+        let mut resource = json!({"uri": uri, "name": "thing", "title": "T", "description": "d"});
+        for (name, value) in more.as_object().unwrap() {
+            resource[name] = value.clone();
+        }
         let (prefix, method) = if effect == "read" { ("", "GET") } else { ("WRITE: ", "POST") };
         let id = json!({"in": "path", "required": true, "schema": {"type": "string"}});
         let manifest = json!({"group": "things", "tools": [{
             "name": "any_thing", "title": "T", "description": format!("{prefix}does it."), "effect": effect,
             "scope": "s", "bucket": "other", "deed": "did it", "answer": {"kind": "document"}, "parameters": {"thing_id": id},
             "request": {"api": "public", "method": method, "path": "/things/{thing_id}"},
-            "resource": {"uri": resource, "name": "thing", "title": "T", "description": "d"}}]});
+            "resource": resource}]});
         manifest::parse("things.json", &manifest.to_string()).unwrap().tools.remove(0)
     }
 
     #[test]
     fn faults_of_a_resource_are_named() {
         assert_eq!(variables(DOCUMENT).collect::<Vec<_>>(), ["id", "key"]);
-        assert!(faults(&entry("read", "ironclad://things/{id}")).is_empty());
-        for (effect, template, named) in [
-            ("write", "ironclad://things/{id}", "only a read"),
-            ("read", DOCUMENT, "a variable for each"),
-            ("read", "ironclad://things", "a variable for each"),
-            ("read", "things/{id}", "scheme://"),
-            ("read", "ironclad://things/x{id}", "whole segment"),
-            ("read", "ironclad://things/{+id}", "whole segment"),
+        assert!(faults(&entry("read", "ironclad://things/{id}", &json!({}))).is_empty());
+        let (none, other) = (json!({}), json!({"complete": {"key": "document_key"}}));
+        for (effect, template, more, named) in [
+            ("write", "ironclad://things/{id}", &none, "only a read"),
+            ("read", DOCUMENT, &none, "a variable for each"),
+            ("read", "ironclad://things", &none, "a variable for each"),
+            ("read", "things/{id}", &none, "scheme://"),
+            ("read", "ironclad://things/x{id}", &none, "whole segment"),
+            ("read", "ironclad://things/{+id}", &none, "whole segment"),
+            ("read", "ironclad://things/{id}", &other, "no variable"),
+            ("read", "ironclad://things/{id}", &json!({"listed": true}), "can be listed only"),
         ] {
-            let faults = faults(&entry(effect, template));
+            let faults = faults(&entry(effect, template, more));
             assert!(faults.iter().any(|fault| fault.contains(named)), "{template}: {faults:?}");
         }
     }

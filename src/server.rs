@@ -2,8 +2,10 @@
 //!
 //! The published tools are made once; a call costs a look-up by name. Nothing here knows what a tool does.
 
+mod completion;
 mod elicitation;
 mod progress;
+mod prompts;
 mod resources;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
@@ -11,11 +13,12 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
-        DiscoverResult, ErrorCode, Implementation, JsonObject, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-        ReadResourceResponse, RequestStateCodec, Resource as LinkedResource, ResourceContents, ServerCapabilities,
-        ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+        ContentBlock, CustomRequest, CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams,
+        GetPromptResponse, Implementation, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec, Resource as LinkedResource,
+        ResourceContents, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -26,15 +29,20 @@ use self::{elicitation::Asker, progress::Waiting};
 use crate::{
     answer::{Answer, Resource},
     catalog::{self, Catalog, Words},
+    choices::{self, Lookups},
     dispatch::{Caller, Dispatch, Person, Progress, Reached},
     error::CallError,
     launch_tools::Launchers,
     manifest::Effect,
     policy,
+    prompts::Prompts,
 };
 
 /// How long a client may keep the list of tools: it changes only with a restart.
 const TOOLS_TTL_MS: u64 = 300_000;
+
+/// How long a client may keep what was looked up at Ironclad.
+const LOOKUPS_TTL_MS: u64 = choices::LIFE.as_secs() * 1000;
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
@@ -60,6 +68,8 @@ struct Shared {
     catalog: Arc<Catalog>,
     tools: Vec<Tool>,
     by_name: HashMap<String, usize>,
+    prompts: Prompts,
+    lookups: Lookups,
     launchers: Arc<Launchers>,
     /// Whether typed launch tools are published.
     launches: bool,
@@ -126,6 +136,8 @@ impl Server {
             catalog,
             tools,
             by_name,
+            prompts: Prompts::shipped(),
+            lookups: Lookups::default(),
             launchers,
             launches,
             stopping: CancellationToken::new(),
@@ -173,6 +185,10 @@ impl Server {
         policy::visible(&tool.entry, &self.shared.dispatch.policy).is_ok()
     }
 
+    fn caller(&self, cx: &RequestContext<RoleServer>) -> Caller<'static> {
+        Caller { agent: agent(cx, self.shared.transport), person: None, progress: None }
+    }
+
     /// Runs one call on the path, until it ends or the client gives it up.
     async fn call(
         &self,
@@ -182,11 +198,8 @@ impl Server {
         cx: &RequestContext<RoleServer>,
     ) -> Result<Result<Reached, CallError>, ErrorData> {
         let waiting = Waiting::new(cx);
-        let caller = Caller {
-            agent: agent(cx, self.shared.transport),
-            person,
-            progress: waiting.as_ref().map(|waiting| waiting as &dyn Progress),
-        };
+        let progress = waiting.as_ref().map(|waiting| waiting as &dyn Progress);
+        let caller = Caller { person, progress, ..self.caller(cx) };
         tokio::select! {
             // The call first, so that one given up before it began is recorded as well.
             biased;
@@ -217,8 +230,16 @@ impl Server {
 }
 
 /// The methods whose params have a form that they may fail to have.
-const KNOWN_METHODS: [&str; 5] =
-    ["tools/call", "tools/list", "resources/list", "resources/templates/list", "resources/read"];
+const KNOWN_METHODS: [&str; 8] = [
+    "tools/call",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+];
 
 /// Every list comes whole, so no cursor was ever given out.
 fn one_page(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
@@ -243,7 +264,8 @@ fn agent(cx: &RequestContext<RoleServer>, transport: &str) -> String {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().enable_resources();
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
+        let capabilities = capabilities.enable_resources().enable_prompts().enable_completions();
         ServerConfig::new(capabilities.build())
             .with_server_info(implementation())
             .with_instructions(self.shared.catalog.words().of(INSTRUCTIONS))
@@ -292,8 +314,8 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         one_page(request)?;
-        let mut result = ListResourcesResult::default();
-        self.keep(&cx, TOOLS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        let mut result = ListResourcesResult::with_all_items(self.resources(&cx).await);
+        self.keep(&cx, LOOKUPS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
     }
 
@@ -317,6 +339,37 @@ impl ServerHandler for Server {
         // An object can change at any moment.
         self.keep(&cx, 0, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        one_page(request)?;
+        let mut result = ListPromptsResult::with_all_items(self.prompts(&cx));
+        self.keep(&cx, TOOLS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let mut result = self.prompt(&request.name, &request.arguments.unwrap_or_default(), &cx)?;
+        self.stamp(&cx, &mut result.meta);
+        Ok(result.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let mut result = CompleteResult::new(self.completion(&request, &cx).await?);
+        self.stamp(&cx, &mut result.meta);
+        Ok(result)
     }
 
     /// A client of a session is told by itself that the tools changed.

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use rmcp::{
     ErrorData, RoleServer,
-    model::{JsonObject, MetaObject, ReadResourceResult, ResourceContents, ResourceTemplate},
+    model::{
+        JsonObject, MetaObject, ReadResourceResult, Resource as LinkedResource, ResourceContents, ResourceTemplate,
+    },
     service::RequestContext,
 };
 use serde_json::{Value, json};
@@ -16,6 +19,7 @@ use super::{Server, in_words};
 use crate::{
     answer::{Answer, Resource},
     catalog::Tool,
+    choices::Choice,
     dispatch::Reached,
     error::{CallError, Code},
     manifest, resource_uri,
@@ -37,6 +41,18 @@ impl Server {
             .with_description(self.shared.catalog.words().of(&resource.description));
         let is_file = matches!(tool.entry.answer, manifest::Answer::Document {});
         Some(if is_file { template } else { template.with_mime_type(JSON) })
+    }
+
+    /// The resources that there are of templates that list them; whatever cannot be looked up is left out.
+    pub(super) async fn resources(&self, cx: &RequestContext<RoleServer>) -> Vec<LinkedResource> {
+        let granted = self.shared.catalog.all().filter(|tool| self.grants(tool, cx));
+        let listed = granted.filter_map(|tool| tool.entry.resource.as_ref()).filter(|resource| resource.listed);
+        let looked_up = listed.map(async |resource| {
+            let Some(source) = resource.complete.values().next() else { return Vec::new() };
+            let choices = self.choices(*source, ("", None), cx).await;
+            choices.items.iter().map(|choice| link(resource, choice)).collect()
+        });
+        join_all(looked_up).await.concat()
     }
 
     /// Reads the resource of a URI.
@@ -65,6 +81,14 @@ impl Server {
             Some((Arc::clone(tool), names.zip(values.into_iter().map(Value::from)).collect()))
         })
     }
+}
+
+fn link(resource: &manifest::Resource, choice: &Choice) -> LinkedResource {
+    let uri = resource_uri::filled(&resource.uri, [choice.value.as_str()]);
+    let name = if choice.label.is_empty() { &choice.value } else { &choice.label };
+    LinkedResource::new(uri, format!("{} {}", resource.name, choice.value))
+        .with_title(format!("{}: {name}", resource.title))
+        .with_mime_type(JSON)
 }
 
 fn contents(uri: &str, answer: Answer) -> Result<ReadResourceResult, ErrorData> {

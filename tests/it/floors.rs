@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 6] = [
         "resource_uri",
     ],
     &["ironclad", "audit", "upload"],
-    &["dispatch", "catalog", "forms", "record_types", "launch_tools"],
+    &["dispatch", "catalog", "forms", "record_types", "launch_tools", "choices", "prompts"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],
 ];

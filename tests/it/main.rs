@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod errors;
@@ -30,6 +32,8 @@ mod launch_tools;
 mod lists;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod prompts;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

@@ -176,3 +176,35 @@ async fn lists_of_resources_come_whole_and_tell_how_long_they_keep() {
     };
     assert_eq!(error.code, ErrorCode::INVALID_PARAMS);
 }
+
+#[tokio::test]
+async fn launch_forms_and_open_workflows_are_listed_with_their_names() {
+    let stage = Stage::with(Setting { modern: true, ..Setting::default() }).await;
+    let list = serde_json::to_value(stage.client.list_resources(None).await.unwrap()).unwrap();
+    assert_eq!((&list["ttlMs"], &list["cacheScope"]), (&json!(30_000), &json!("private")));
+    let resources = list["resources"].as_array().unwrap();
+    let form = resources.iter().find(|resource| resource["uri"] == format!("ironclad://workflow-schemas/{NDA}"));
+    assert_eq!(form.unwrap()["title"], "Launch form: Mutual NDA");
+    let open: Vec<&Value> =
+        resources.iter().filter(|resource| text(&resource["uri"]).starts_with("ironclad://workflows/IC-")).collect();
+    let listed =
+        stage.ok("list_workflows", json!({"status": ["active", "paused"], "limit": 100, "fields": ["id"]})).await;
+    assert_eq!(open.len(), listed["items"].as_array().unwrap().len());
+    for resource in [form.unwrap(), open[0]] {
+        read(&stage.client, text(&resource["uri"])).await;
+    }
+    stage.forget_requests().await;
+    stage.client.list_all_resources().await.unwrap();
+    assert!(stage.requests().await.is_empty(), "what was looked up is kept");
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_not_listed_and_no_failure() {
+    let stage = Stage::with_faults("503").await;
+    assert!(stage.client.list_all_resources().await.unwrap().is_empty());
+    let policy = policy::Settings { exclude_tools: vec!["list_workflows".into()], ..policy::Settings::default() };
+    let narrowed = Stage::with(Setting { policy, ..Setting::default() }).await;
+    let uris: Vec<String> =
+        narrowed.client.list_all_resources().await.unwrap().into_iter().map(|resource| resource.uri.clone()).collect();
+    assert!(uris.len() == 6 && uris.iter().all(|uri| uri.starts_with("ironclad://workflow-schemas/")), "{uris:?}");
+}

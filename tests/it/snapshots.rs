@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use ironclad_mcp::policy::{self, Confirm};
+use rmcp::model::GetPromptRequestParams;
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,6 +35,22 @@ async fn the_resource_templates_as_clients_see_them() {
     let stage = Stage::open().await;
     let templates = stage.client.list_all_resource_templates().await.unwrap();
     assert_snapshot("list", "resource_templates", &serde_json::to_value(&templates).unwrap());
+}
+
+#[tokio::test]
+async fn the_prompts_as_clients_see_them() {
+    let stage = Stage::open().await;
+    let prompts = stage.client.list_all_prompts().await.unwrap();
+    assert_snapshot("list", "prompts", &serde_json::to_value(&prompts).unwrap());
+    for prompt in prompts {
+        let filled = prompt.arguments.unwrap().into_iter().map(|argument| {
+            let value = format!("<{}>", argument.name);
+            (argument.name, Value::from(value))
+        });
+        let request = GetPromptRequestParams::new(prompt.name.clone()).with_arguments(filled.collect());
+        let result = stage.client.get_prompt(request).await.unwrap();
+        assert_snapshot("prompt", &prompt.name, &serde_json::to_value(&result).unwrap());
+    }
 }
 
 fn writes() -> policy::Settings {
