@@ -118,7 +118,10 @@ impl Reader {
         let Some(file) = self.files.pop_front() else { return Ok(place == 0) };
         let mut reader = BufReader::new(file);
         let begins = match within.checked_sub(1) {
-            None => true,
+            None => {
+                reader.seek(SeekFrom::Start(0))?;
+                true
+            }
             Some(before) => {
                 let mut last = [0];
                 reader.seek(SeekFrom::Start(before))?;
