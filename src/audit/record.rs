@@ -84,6 +84,8 @@ pub struct Record {
     /// Who said yes.
     approver: Option<String>,
     object: Map<String, Value>,
+    /// The digest of the arguments, where they say more than the ids.
+    digest: Option<String>,
     is_write: bool,
     decision: Decision,
     rule: String,
@@ -96,6 +98,8 @@ impl Record {
     /// Opens the line of a call.
     #[must_use]
     pub fn open(log: Arc<AuditLog>, entry: &Entry, arguments: &Map<String, Value>, who: Who) -> Self {
+        let object = object(entry, arguments);
+        let more = arguments.keys().any(|name| !object.contains_key(name) && !ABOUT_THE_CALL.contains(&name.as_str()));
         Self {
             log,
             who,
@@ -104,7 +108,8 @@ impl Record {
             said: said(&entry.deed, arguments),
             counterparty: None,
             approver: None,
-            object: object(entry, arguments),
+            object,
+            digest: more.then(|| digest(arguments)),
             is_write: entry.effect.is_write(),
             decision: Decision::Allowed,
             rule: String::new(),
@@ -194,7 +199,12 @@ impl Record {
         line.insert("agent".into(), self.who.agent.as_str().into());
         line.insert("as_user".into(), self.who.as_user.as_deref().into());
         line.insert("tool".into(), self.tool.as_str().into());
-        line.insert("object".into(), self.object.clone().into());
+        let mut object = self.object.clone();
+        // What was refused outright was not looked at.
+        if let Some(digest) = self.digest.as_deref().filter(|_| self.decision != Decision::Denied) {
+            object.insert("arguments".into(), digest.into());
+        }
+        line.insert("object".into(), object.into());
         line.insert("decision".into(), self.decision.as_str().into());
         line.insert("rule".into(), self.rule.as_str().into());
         line.insert("outcome".into(), outcome.into());
@@ -266,16 +276,11 @@ pub(super) fn timestamp() -> String {
     OffsetDateTime::now_utc().format(&format).unwrap_or_default()
 }
 
-/// The ids among the arguments: those of the path, and those that the deed names; and a digest where there is more.
+/// The ids among the arguments: those of the path, and those that the deed names.
 fn object(entry: &Entry, arguments: &Map<String, Value>) -> Map<String, Value> {
     let named = placeholders(&entry.deed).filter(|name| name.ends_with("_id"));
     let names = entry.path_arguments().chain(named);
-    let mut object: Map<String, Value> =
-        names.filter_map(|name| Some((name.to_owned(), id(arguments.get(name)?)?.into()))).collect();
-    if arguments.keys().any(|name| !object.contains_key(name) && !ABOUT_THE_CALL.contains(&name.as_str())) {
-        object.insert("arguments".into(), digest(arguments).into());
-    }
-    object
+    names.filter_map(|name| Some((name.to_owned(), id(arguments.get(name)?)?.into()))).collect()
 }
 
 /// Arguments that say how a call is made and not what is done: a preview and the call itself have one digest.
