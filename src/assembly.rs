@@ -14,18 +14,20 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    agents::Rights,
     audit::AuditLog,
     catalog::Catalog,
     config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
     cursor::CursorKey,
-    dispatch::{BodyUser, Dispatch},
+    dispatch::Dispatch,
     forms::Forms,
     ironclad::{
-        self, Client,
+        Client,
         auth::{Auth, Credentials},
     },
     launch_tools::{Choice, Launchers},
     record_types::RecordTypes,
+    request::ActingUser,
     simulator::{self, Simulator, SimulatorError},
     upload::UploadFolders,
 };
@@ -41,6 +43,8 @@ pub struct Assembly {
     pub catalog: Arc<Catalog>,
     /// The typed launch tools.
     pub launchers: Launchers,
+    /// What goes for every call.
+    pub rights: Arc<Rights>,
 }
 
 /// The tools that there are, with the settings that name tools checked against them.
@@ -59,34 +63,28 @@ pub fn catalog(config: &Config) -> Result<Catalog, ConfigError> {
 /// What [`catalog`] finds, client credentials without an acting user, or no place for the audit log.
 pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
     let catalog = catalog(&config)?;
-    let Config { policy, ironclad, secrets, scopes, audit, .. } = config;
+    let Config { policy, acting_user, ironclad, secrets, scopes, audit, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
     let scopes = if scopes.is_empty() { catalog.scopes(&policy) } else { scopes };
     let credentials = credentials(&secrets, scopes);
-    if matches!(credentials, Some(Credentials::Client { .. })) && acting_user(&ironclad).is_none() {
+    if matches!(credentials, Some(Credentials::Client { .. })) && acting_user.name().is_none() {
         return Err(ConfigError::NoActingUser);
     }
     let is_static = matches!(credentials, Some(Credentials::Token(_)));
     let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
     let cursor_key = CursorKey::for_account(&origin, client_id);
     let state_key = state_key(&origin, &secrets);
-    let as_user = acting_user(&ironclad);
     let auth = Auth::new(credentials, &origin);
-    let client = Client::new(ironclad, auth)
-        .map_err(|_| ConfigError::invalid("as_user_email", "the acting user cannot stand in a header"))?;
+    let client = Client::new(ironclad, auth);
     let dispatch = Dispatch {
-        policy,
         client,
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
         audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
         cursor_key,
         state_key,
-        body_user: as_user.clone().filter(|_| is_static),
-        as_user: as_user.map(|user| match user {
-            BodyUser::Email(user) | BodyUser::Id(user) => user,
-        }),
+        user_in_bodies: is_static,
         max_result_bytes: config.max_result_bytes,
         max_document_bytes: config.max_document_bytes,
         upload_folders: UploadFolders::new(config.upload_folders),
@@ -97,7 +95,8 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         LaunchTools::Only(named) => Choice::Only(named),
     };
     let launchers = Launchers::new(choice, config.tools.template_refresh, config.tools.prefix);
-    Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog), launchers })
+    let rights = Arc::new(Rights { policy, user: acting_user, share: None });
+    Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog), launchers, rights })
 }
 
 fn credentials(secrets: &Secrets, scopes: Vec<String>) -> Option<Credentials> {
@@ -106,11 +105,6 @@ fn credentials(secrets: &Secrets, scopes: Vec<String>) -> Option<Credentials> {
     }
     let OauthClient { id, secret } = secrets.client.clone()?;
     Some(Credentials::Client { id: id.expose_secret().to_owned(), secret, scopes })
-}
-
-fn acting_user(settings: &ironclad::Settings) -> Option<BodyUser> {
-    let by_id = || settings.as_user_id.clone().map(BodyUser::Id);
-    settings.as_user_email.clone().map(BodyUser::Email).or_else(by_id)
 }
 
 /// The key that seals a question while its answer is with the client.
@@ -147,10 +141,9 @@ pub async fn simulate(config: &mut Config) -> Result<Simulator, SimulatorError> 
     }
     // Somebody of the real company is nobody here.
     let company = credentials.as_user_email.rsplit('@').next().unwrap_or_default();
-    let works_here = config.ironclad.as_user_email.as_deref().is_some_and(|email| email.ends_with(company));
+    let works_here = config.acting_user.email.as_deref().is_some_and(|email| email.ends_with(company));
     if !works_here {
-        config.ironclad.as_user_email = Some(credentials.as_user_email);
-        config.ironclad.as_user_id = None;
+        config.acting_user = ActingUser { email: Some(credentials.as_user_email), id: None };
     }
     let (id, secret) = (SecretString::from(credentials.client_id), SecretString::from(credentials.client_secret));
     config.secrets = Secrets { access_token: None, client: Some(OauthClient { id, secret }) };
@@ -182,19 +175,20 @@ mod tests {
         let refused = assemble(with_client(config())).err().unwrap();
         assert!(refused.to_string().contains("--as-user-email"), "{refused}");
         let mut named = with_client(config());
-        named.ironclad.as_user_email = Some("maria@example.com".into());
-        let dispatch = assemble(named).unwrap().dispatch;
-        assert_eq!(dispatch.as_user.as_deref(), Some("maria@example.com"));
-        assert_eq!(dispatch.body_user, None);
+        named.acting_user.email = Some("maria@example.com".into());
+        let assembly = assemble(named).unwrap();
+        assert_eq!(assembly.rights.user.name(), Some("maria@example.com"));
+        assert!(!assembly.dispatch.user_in_bodies);
     }
 
     #[test]
     fn a_static_token_names_the_acting_user_in_bodies() {
         let mut config = with_client(config());
         config.secrets.access_token = Some("token".into());
-        config.ironclad.as_user_id = Some("abc".into());
-        let dispatch = assemble(config).unwrap().dispatch;
-        assert_eq!(dispatch.body_user, Some(BodyUser::Id("abc".into())));
+        config.acting_user.id = Some("abc".into());
+        let assembly = assemble(config).unwrap();
+        assert_eq!(assembly.rights.user.name(), Some("abc"));
+        assert!(assembly.dispatch.user_in_bodies);
     }
 
     #[test]

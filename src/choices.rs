@@ -17,6 +17,7 @@ use crate::{
     catalog::{Catalog, Tool},
     dispatch::{Caller, Dispatch, Reached},
     manifest::Source,
+    request::ActingUser,
 };
 
 /// The most choices that are given at once, as MCP has it.
@@ -94,7 +95,8 @@ fn rank(choice: &Choice, wanted: &str) -> Option<u8> {
     }
 }
 
-type Key = (String, &'static str, String);
+/// The agent, whom it acts as, the tool and its arguments.
+type Key = (String, ActingUser, &'static str, String);
 
 #[derive(Default)]
 struct Slot(tokio::sync::Mutex<Option<(Instant, Arc<Value>)>>);
@@ -141,7 +143,9 @@ impl Lookups {
         let tool = desk.catalog.all().find(|tool| tool.entry.name == question.tool);
         let Some(tool) = tool.filter(|tool| (desk.grants)(tool)) else { return Choices::default() };
         let caller = (desk.caller)();
-        let slot = self.slot((caller.agent.clone(), question.tool, question.arguments.to_string()));
+        let agent = &caller.agent;
+        let key = (agent.name.clone(), agent.user().clone(), question.tool, question.arguments.to_string());
+        let slot = self.slot(key);
         // Held while asking: whoever else wants the same waits here for it.
         let mut kept = slot.0.lock().await;
         if let Some((asked, answer)) = kept.as_ref()
@@ -149,7 +153,7 @@ impl Lookups {
         {
             return read(source, answer);
         }
-        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(&caller.agent) {
+        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(&agent.name) {
             return Choices { items: Vec::new(), more: true };
         }
         let arguments = question.arguments.as_object().cloned().unwrap_or_default();

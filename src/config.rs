@@ -33,6 +33,7 @@ use crate::{
         retry::Patience,
     },
     policy,
+    request::ActingUser,
 };
 
 /// Looks a variable up; tests bring their own.
@@ -43,6 +44,8 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 pub struct Config {
     /// What is granted.
     pub policy: policy::Settings,
+    /// Whom requests are made as.
+    pub acting_user: ActingUser,
     /// How Ironclad is spoken to.
     pub ironclad: ironclad::Settings,
     /// What may sign in.
@@ -166,6 +169,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
     let audit = options.audit_log.clone().or_else(|| state.as_ref().map(|folder| folder.join("audit.jsonl")));
     let max_result_bytes = number("max_result_bytes", options.max_result_bytes, 60_000, (2000, 1 << 30))?;
     Ok(Config {
+        acting_user: acting_user(&options)?,
         ironclad: ironclad(&options)?,
         tools: tools(&options)?,
         audit_rotation: audit_rotation(&options)?,
@@ -201,13 +205,8 @@ fn ironclad(options: &Options) -> Result<ironclad::Settings, ConfigError> {
     let base_url: Option<Origin> = parsed("base_url", options.base_url.as_deref())?;
     let seconds = |key, given, default, least| number(key, given, default, (least, LONGEST)).map(Duration::from_secs);
     let max_retries = number("max_retries", options.max_retries, 4, (0, 20))?;
-    let user = |key, given: &Option<String>, check: fn(&str) -> Result<String, String>| {
-        given.as_deref().map(check).transpose().map_err(|fault| ConfigError::invalid(key, fault))
-    };
     Ok(ironclad::Settings {
         origin: base_url.unwrap_or_else(|| region.origin()),
-        as_user_email: user("as_user_email", &options.as_user_email, values::email)?,
-        as_user_id: user("as_user_id", &options.as_user_id, values::user_id)?,
         timeout: seconds("timeout", options.timeout, 60, 1)?,
         connect_timeout: seconds("connect_timeout", options.connect_timeout, 10, 1)?,
         patience: Patience {
@@ -215,6 +214,16 @@ fn ironclad(options: &Options) -> Result<ironclad::Settings, ConfigError> {
             longest_wait: seconds("rate_limit_wait", options.rate_limit_wait, 30, 0)?,
         },
         rate_budget: options.rate_budget.unwrap_or(true),
+    })
+}
+
+fn acting_user(options: &Options) -> Result<ActingUser, ConfigError> {
+    let user = |key, given: &Option<String>, check: fn(&str) -> Result<String, String>| {
+        given.as_deref().map(check).transpose().map_err(|fault| ConfigError::invalid(key, fault))
+    };
+    Ok(ActingUser {
+        email: user("as_user_email", &options.as_user_email, values::email)?,
+        id: user("as_user_id", &options.as_user_id, values::user_id)?,
     })
 }
 

@@ -6,37 +6,37 @@ mod filter;
 mod form_answer;
 mod job;
 mod launch;
+mod local;
 mod prepare;
 mod receive;
 mod record_action;
 mod record_properties;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use crate::{
+    agents::Agent,
     answer::{self, Answer, Fields, Shape, Window},
     arguments::Args,
     audit::{AuditLog, Decision, Record, Sent, Who},
     catalog::Tool,
     cursor::{CursorKey, call_digest},
     error::{ArgumentFault, CallError, Code, Outcome},
-    forms::Forms,
-    ironclad::{Client, Failure, Head, Receiver},
+    forms::{Forms, Template},
+    ironclad::{Client, Errand, Failure, Head, Receiver},
     manifest::{self, Entry},
     policy::{self, Confirm, Verdict},
-    record_types::RecordTypes,
-    request::{self, ActingUser, Request},
+    record_types::{RecordTypes, Types},
+    request::{self, Request},
     tool_schema::DEFAULT_LIMIT,
     upload::UploadFolders,
 };
 
 /// What every call needs.
 pub struct Dispatch {
-    /// What the operator granted.
-    pub policy: policy::Settings,
     /// The way to Ironclad.
     pub client: Client,
     /// The templates' launch forms.
@@ -51,42 +51,63 @@ pub struct Dispatch {
     pub cursor_key: CursorKey,
     /// The key of the state that a client brings back with a person's answer.
     pub state_key: [u8; 32],
-    /// The user named in bodies, where a static token signs in.
-    pub body_user: Option<BodyUser>,
-    /// The acting user, for the audit log.
-    pub as_user: Option<String>,
+    /// Whether bodies name the acting user, as a static token wants it.
+    pub user_in_bodies: bool,
     /// `--max-result-bytes`
     pub max_result_bytes: usize,
     /// `--max-document-bytes`
     pub max_document_bytes: u64,
 }
 
-/// The acting user of a static token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BodyUser {
-    /// By e-mail address.
-    Email(String),
-    /// By user id.
-    Id(String),
-}
-
-impl BodyUser {
-    fn acting(&self) -> ActingUser<'_> {
-        match self {
-            Self::Email(email) => ActingUser::Email(email),
-            Self::Id(id) => ActingUser::Id(id),
-        }
-    }
-}
-
 /// Who calls, and how a person is asked on their side.
 pub struct Caller<'a> {
-    /// The agent's name for the audit log.
-    pub agent: String,
+    /// The agent, with what goes for its calls.
+    pub agent: Agent,
     /// The person behind the client, if the client can ask one.
     pub person: Option<&'a dyn Person>,
     /// Where the client wants to hear how a long call goes on.
     pub progress: Option<&'a dyn Progress>,
+}
+
+impl Caller<'_> {
+    /// On whose behalf requests of this call are sent.
+    fn errand(&self) -> Errand<'_> {
+        Errand::of(self.agent.user())
+    }
+}
+
+/// A call under way: the path with all it needs, and who walks it.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    dispatch: &'a Dispatch,
+    caller: &'a Caller<'a>,
+}
+
+impl Deref for Call<'_> {
+    type Target = Dispatch;
+
+    fn deref(&self) -> &Dispatch {
+        self.dispatch
+    }
+}
+
+impl Call<'_> {
+    /// Sends a request that the record does not count, such as a look-up.
+    async fn look_up<R: Receiver>(&self, request: &Request, receiver: &mut R) -> Result<(Head, R::Answer), Failure> {
+        self.client.send(request, receiver, self.caller.errand()).await.result
+    }
+
+    async fn template(&self, id: &str) -> Result<Arc<Template>, Failure> {
+        self.forms.template(&self.client, self.caller.errand(), id).await
+    }
+
+    fn learned(&self, template_id: &str) -> BTreeSet<String> {
+        self.forms.learned(self.caller.agent.user(), template_id)
+    }
+
+    async fn record_types(&self) -> Result<Arc<Types>, Failure> {
+        self.records.types(&self.client, self.caller.errand()).await
+    }
 }
 
 /// Somebody who waits for a long call.
@@ -146,9 +167,10 @@ impl Dispatch {
         arguments: Map<String, Value>,
         caller: Caller<'_>,
     ) -> Result<Reached, CallError> {
-        let who = Who { agent: caller.agent.clone(), as_user: self.as_user.clone() };
+        let as_user = caller.agent.user().name().map(str::to_owned);
+        let who = Who { agent: caller.agent.name.clone(), as_user };
         let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &launch::named(tool, &arguments), who);
-        match self.steps(tool, arguments, &caller, &mut record).await {
+        match (Call { dispatch: self, caller: &caller }).steps(tool, arguments, &mut record).await {
             Ok(Reached::Answer(answer)) => {
                 note_ids(&tool.entry, &answer, &mut record);
                 record.succeeded();
@@ -164,12 +186,13 @@ impl Dispatch {
             }
         }
     }
+}
 
+impl Call<'_> {
     async fn steps(
-        &self,
+        self,
         tool: &Tool,
         arguments: Map<String, Value>,
-        caller: &Caller<'_>,
         record: &mut Record,
     ) -> Result<Reached, CallError> {
         let entry = &tool.entry;
@@ -177,12 +200,15 @@ impl Dispatch {
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
         let place = self.place(entry, &args)?;
+        if let Some(local) = entry.local {
+            return local::answer(self, local, entry, (&args, place)).map(Reached::Answer);
+        }
         let mut found = prepare::prepare(self, tool, &mut args).await?;
         found.name(&args, record);
         if let Some(fault) = request::overlong(entry, &args) {
             return Err(CallError::invalid_arguments(&tool.name, vec![fault]));
         }
-        let mut request = request::build(entry, &args, self.body_user.as_ref().map(BodyUser::acting));
+        let mut request = request::build(entry, &args, self.user_in_bodies.then_some(self.caller.agent.user()));
         found.address(&mut request);
         if let (manifest::Answer::Page { paging, .. }, Some(place)) = (&entry.answer, &place) {
             request.query.extend(place.window.query(*paging));
@@ -192,30 +218,28 @@ impl Dispatch {
             let shown = answer::dry_run(&request).with_diff(found.diff).with_notes(found.notes);
             return Ok(Reached::Answer(shown));
         }
-        if matches!(verdict, Verdict::Ask { .. })
-            && self.consent(entry, &args, caller, record).await? == Consent::Postponed
-        {
+        if matches!(verdict, Verdict::Ask { .. }) && self.consent(entry, &args, record).await? == Consent::Postponed {
             return Ok(Reached::Question);
         }
         if entry.effect.is_write() {
             record.intend().map_err(|error| audit_unavailable(&error))?;
         }
         let prepared = Prepared { args, place, request };
-        self.deliver(entry, &prepared, (found, caller), record).await.map(Reached::Answer)
+        self.deliver(entry, &prepared, found, record).await.map(Reached::Answer)
     }
 
     async fn deliver(
-        &self,
+        self,
         entry: &Entry,
         prepared: &Prepared,
-        (found, caller): (prepare::Found, &Caller<'_>),
+        found: prepare::Found,
         record: &mut Record,
     ) -> Result<Answer, CallError> {
         if matches!(entry.answer, manifest::Answer::Job { .. }) {
             return job::status(self, entry, prepared, record).await;
         }
         if let Some(launch) = found.waited_launch() {
-            let job = job::Job { dispatch: self, entry, launch, caller };
+            let job = job::Job { call: self, entry, launch };
             let answer = job.run(&prepared.request, record).await?;
             return Ok(found.annotate(answer));
         }
@@ -226,7 +250,7 @@ impl Dispatch {
     }
 
     fn decide(&self, entry: &Entry, record: &mut Record) -> Result<Verdict, CallError> {
-        let denial = match policy::decide(entry, &self.policy) {
+        let denial = match policy::decide(entry, self.caller.agent.policy()) {
             Ok(verdict) => {
                 record.decide(Decision::Allowed, verdict.rule());
                 return Ok(verdict);
@@ -238,14 +262,8 @@ impl Dispatch {
         Err(CallError::new(Code::AccessDenied, message, denial.hint).with_outcome(Outcome::NotSent))
     }
 
-    async fn consent(
-        &self,
-        entry: &Entry,
-        args: &Args,
-        caller: &Caller<'_>,
-        record: &mut Record,
-    ) -> Result<Consent, CallError> {
-        let consent = match (caller.person, self.policy.confirm) {
+    async fn consent(&self, entry: &Entry, args: &Args, record: &mut Record) -> Result<Consent, CallError> {
+        let consent = match (self.caller.person, self.caller.agent.policy().confirm) {
             (Some(person), _) => person.ask(&question(entry, args)).await,
             // The client shows its own approval: it has the tool's destructiveHint.
             (None, Confirm::Auto | Confirm::Never) => Consent::Given,
@@ -255,7 +273,7 @@ impl Dispatch {
             return Ok(consent);
         }
         record.decline();
-        let (why, hint) = match caller.person {
+        let (why, hint) = match self.caller.person {
             Some(_) => ("the person did not say yes", "do not try again unless the person asks for it"),
             None => (
                 "the server must ask a person, and this client cannot",
@@ -306,8 +324,8 @@ impl Dispatch {
                 self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
             (manifest::Answer::Form { .. }, _) => {
-                let learned = self.forms.learned(args.text("template_id").unwrap_or_default());
-                let known = (&learned, self.as_user.as_deref());
+                let learned = self.learned(args.text("template_id").unwrap_or_default());
+                let known = (&learned, self.caller.agent.user().name());
                 let shaped = receive::Shaped::new(|body: &[u8]| form_answer::shape(body, &shape, known));
                 self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
@@ -330,7 +348,7 @@ impl Dispatch {
     ) -> Result<(Head, T), Failure> {
         // Until the exchange ends, a dropped call counts as sent once.
         record.sent(Sent { attempts: 1, ..Sent::default() });
-        let exchange = self.client.send(request, &mut receiver).await;
+        let exchange = self.client.send(request, &mut receiver, self.caller.errand()).await;
         let head = match &exchange.result {
             Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
             Err(

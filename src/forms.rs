@@ -12,9 +12,9 @@ use std::{
 use serde_json::{Map, Value};
 
 use crate::{
-    ironclad::{Client, Failure, Head, Receiver, Unsound},
+    ironclad::{Client, Errand, Failure, Head, Receiver, Unsound},
     launch_form::{LaunchForm, Refusal},
-    request::{self, Request},
+    request::{self, ActingUser, Request},
 };
 
 /// The most templates that are kept; an account with more fetches some again.
@@ -54,11 +54,18 @@ impl Template {
 #[derive(Default)]
 struct Slot(tokio::sync::Mutex<Option<(Arc<Template>, Instant)>>);
 
-/// The templates of one account.
+/// What one user sees of a template, another may not: the user and the template's id.
+type Key = (ActingUser, String);
+
+fn key(user: &ActingUser, id: &str) -> Key {
+    (user.clone(), id.to_owned())
+}
+
+/// The templates of one account, as each acting user sees them.
 pub struct Forms {
     life: Duration,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
-    learned: Mutex<HashMap<String, BTreeSet<String>>>,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    learned: Mutex<HashMap<Key, BTreeSet<String>>>,
 }
 
 impl Forms {
@@ -72,8 +79,9 @@ impl Forms {
     ///
     /// # Errors
     /// There is no copy and none can be fetched, or Ironclad says that there is no such template.
-    pub async fn template(&self, client: &Client, id: &str) -> Result<Arc<Template>, Failure> {
-        let slot = self.slot(id);
+    pub async fn template(&self, client: &Client, errand: Errand<'_>, id: &str) -> Result<Arc<Template>, Failure> {
+        let key = key(errand.user, id);
+        let slot = self.slot(&key);
         // Held while fetching: whoever else wants this form waits here for the same one.
         let mut kept = slot.0.lock().await;
         if let Some((template, fetched)) = kept.as_ref()
@@ -81,20 +89,20 @@ impl Forms {
         {
             return Ok(Arc::clone(template));
         }
-        match fetch(client, id).await {
+        match fetch(client, errand, id).await {
             Ok(template) => {
                 let template = Arc::new(template);
                 *kept = Some((Arc::clone(&template), Instant::now()));
                 Ok(template)
             }
             Err(failure) if says_no(&failure) => {
-                self.forget(id);
+                self.forget(&key);
                 Err(failure)
             }
             Err(failure) => match kept.as_ref() {
                 Some((template, _)) => Ok(Arc::clone(template)),
                 None => {
-                    self.forget(id);
+                    self.forget(&key);
                     Err(failure)
                 }
             },
@@ -105,39 +113,40 @@ impl Forms {
     ///
     /// # Errors
     /// The list cannot be fetched.
-    pub async fn all(&self, client: &Client) -> Result<Vec<Arc<Template>>, Failure> {
-        let templates: Vec<Arc<Template>> = fetch_all(client).await?.into_iter().map(Arc::new).collect();
+    pub async fn all(&self, client: &Client, errand: Errand<'_>) -> Result<Vec<Arc<Template>>, Failure> {
+        let templates: Vec<Arc<Template>> = fetch_all(client, errand).await?.into_iter().map(Arc::new).collect();
         for template in &templates {
-            *self.slot(&template.id).0.lock().await = Some((Arc::clone(template), Instant::now()));
+            *self.slot(&key(errand.user, &template.id)).0.lock().await = Some((Arc::clone(template), Instant::now()));
         }
         Ok(templates)
     }
 
     /// The conditional attributes that Ironclad has asked for at launches of this template.
     #[must_use]
-    pub fn learned(&self, id: &str) -> BTreeSet<String> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+    pub fn learned(&self, user: &ActingUser, id: &str) -> BTreeSet<String> {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.get(&key(user, id)).cloned().unwrap_or_default()
     }
 
     /// Remembers what a refusal told of a template; `true` where it is news.
-    pub fn learn(&self, id: &str, refusal: &Refusal) -> bool {
+    pub fn learn(&self, user: &ActingUser, id: &str, refusal: &Refusal) -> bool {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = learned.entry(id.to_owned()).or_default();
+        let known = learned.entry(key(user, id)).or_default();
         let before = known.len();
         known.extend(refusal.learned.iter().cloned());
         known.len() > before
     }
 
-    fn slot(&self, id: &str) -> Arc<Slot> {
+    fn slot(&self, key: &Key) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= KEPT && !slots.contains_key(id) {
+        if slots.len() >= KEPT && !slots.contains_key(key) {
             slots.clear();
         }
-        Arc::clone(slots.entry(id.to_owned()).or_default())
+        Arc::clone(slots.entry(key.clone()).or_default())
     }
 
-    fn forget(&self, id: &str) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    fn forget(&self, key: &Key) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
@@ -153,15 +162,15 @@ fn form_request(id: Option<&str>) -> Request {
     Request { query, ..Request::look_up(&format!("/workflow-schemas{below}")) }
 }
 
-async fn fetch(client: &Client, id: &str) -> Result<Template, Failure> {
+async fn fetch(client: &Client, errand: Errand<'_>, id: &str) -> Result<Template, Failure> {
     let mut whole = Whole::default();
-    let (head, raw) = client.send(&form_request(Some(id)), &mut whole).await.result?;
+    let (head, raw) = client.send(&form_request(Some(id)), &mut whole, errand).await.result?;
     raw.as_object().and_then(Template::read).ok_or(Failure::Unsound(head, Unsound::Malformed))
 }
 
-async fn fetch_all(client: &Client) -> Result<Vec<Template>, Failure> {
+async fn fetch_all(client: &Client, errand: Errand<'_>) -> Result<Vec<Template>, Failure> {
     let mut whole = Whole::default();
-    let (head, raw) = client.send(&form_request(None), &mut whole).await.result?;
+    let (head, raw) = client.send(&form_request(None), &mut whole, errand).await.result?;
     let list = raw.get("list").and_then(Value::as_array).ok_or(Failure::Unsound(head, Unsound::Malformed))?;
     Ok(list.iter().filter_map(Value::as_object).filter_map(Template::read).collect())
 }

@@ -17,9 +17,7 @@ use std::{
 
 use reqwest::{
     StatusCode,
-    header::{
-        CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    },
+    header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -32,7 +30,7 @@ use self::{
 };
 use crate::{
     manifest::{Effect, Method},
-    request::Request,
+    request::{ActingUser, Request},
 };
 
 /// The most bytes of an error body that are read: Ironclad's are a few hundred.
@@ -46,10 +44,6 @@ const MAX_REDIRECTS: usize = 5;
 pub struct Settings {
     /// The Ironclad host.
     pub origin: Origin,
-    /// `x-as-user-email`.
-    pub as_user_email: Option<String>,
-    /// `x-as-user-id`.
-    pub as_user_id: Option<String>,
     /// The whole of one request, its answer included.
     pub timeout: Duration,
     /// Making the connection.
@@ -132,6 +126,21 @@ pub enum Failure {
     Unreadable(std::io::Error),
 }
 
+/// On whose behalf a request is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Errand<'a> {
+    /// The acting user: it goes into headers.
+    pub user: &'a ActingUser,
+}
+
+impl<'a> Errand<'a> {
+    /// An errand for this user, of which nobody wants to hear before it is done.
+    #[must_use]
+    pub fn of(user: &'a ActingUser) -> Self {
+        Self { user }
+    }
+}
+
 /// How often a request was sent, and how its last attempt ended.
 #[derive(Debug)]
 pub struct Exchange<T> {
@@ -144,7 +153,6 @@ pub struct Exchange<T> {
 /// A client of one Ironclad account.
 pub struct Client {
     settings: Settings,
-    acting_user: HeaderMap,
     auth: Auth,
     limiter: Option<Limiter>,
     http: OnceLock<reqwest::Client>,
@@ -152,19 +160,10 @@ pub struct Client {
 
 impl Client {
     /// A client; the HTTP stack is built when first needed, because loading root certificates takes milliseconds.
-    ///
-    /// # Errors
-    /// An acting user that cannot stand in a header.
-    pub fn new(settings: Settings, auth: Auth) -> Result<Self, reqwest::header::InvalidHeaderValue> {
-        let mut acting_user = HeaderMap::new();
-        let named = [("x-as-user-email", &settings.as_user_email), ("x-as-user-id", &settings.as_user_id)];
-        for (name, value) in named {
-            if let Some(value) = value {
-                acting_user.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
-            }
-        }
+    #[must_use]
+    pub fn new(settings: Settings, auth: Auth) -> Self {
         let limiter = settings.rate_budget.then(|| Limiter::new(settings.patience.longest_wait));
-        Ok(Self { settings, acting_user, auth, limiter, http: OnceLock::new() })
+        Self { settings, auth, limiter, http: OnceLock::new() }
     }
 
     /// The Ironclad host.
@@ -206,14 +205,19 @@ impl Client {
     }
 
     /// Sends a request as often as it takes and may be, and hands its answer to `receiver`.
-    pub async fn send<R: Receiver>(&self, request: &Request, receiver: &mut R) -> Exchange<R::Answer> {
+    pub async fn send<R: Receiver>(
+        &self,
+        request: &Request,
+        receiver: &mut R,
+        errand: Errand<'_>,
+    ) -> Exchange<R::Answer> {
         let mut attempts = 0;
         // Counted apart from what was sent: a sign-in that fails again and again must end too.
         let mut tries = 0;
         let mut renewed = false;
         let mut refused_token = None;
         loop {
-            let result = self.attempt(request, receiver, &mut refused_token).await;
+            let result = self.attempt(request, receiver, errand, &mut refused_token).await;
             let sent = !matches!(result, Err(Failure::NoToken(_) | Failure::OverBudget(_) | Failure::Unreadable(_)));
             attempts += u32::from(sent);
             let failure = match result {
@@ -240,6 +244,7 @@ impl Client {
         &self,
         request: &Request,
         receiver: &mut R,
+        errand: Errand<'_>,
         refused_token: &mut Option<SecretString>,
     ) -> Result<(Head, R::Answer), Failure> {
         let http = self.http().map_err(Failure::NeverArrived)?;
@@ -249,7 +254,7 @@ impl Client {
             limiter.admit(bucket).await.map_err(Failure::OverBudget)?;
         }
         let began = Instant::now();
-        let mut reply = self.reply(http, request, &token).await?;
+        let mut reply = self.reply(http, request, errand, &token).await?;
         let head = head(&reply);
         tracing::debug!(
             method = request.method.as_str(),
@@ -287,6 +292,7 @@ impl Client {
         &self,
         http: &reqwest::Client,
         request: &Request,
+        errand: Errand<'_>,
         token: &SecretString,
     ) -> Result<reqwest::Response, Failure> {
         let mut url = self.url(request)?;
@@ -294,7 +300,7 @@ impl Client {
             let same_host = url.origin().ascii_serialization() == self.settings.origin.as_str();
             let mut builder = http.request(http_method(request.method), url.clone());
             if same_host {
-                builder = builder.bearer_auth(token.expose_secret()).headers(self.acting_user.clone());
+                builder = acting(builder.bearer_auth(token.expose_secret()), errand.user);
             }
             builder = match &request.body {
                 Some(body) if request.files.is_empty() => builder.json(body),
@@ -326,6 +332,15 @@ impl Client {
         let allowed = target.scheme() == "https" || (self.settings.origin.is_loopback() && is_loopback(&target));
         allowed.then_some(target)
     }
+}
+
+fn acting(mut builder: reqwest::RequestBuilder, user: &ActingUser) -> reqwest::RequestBuilder {
+    for (name, value) in [("x-as-user-email", &user.email), ("x-as-user-id", &user.id)] {
+        if let Some(value) = value {
+            builder = builder.header(name, value);
+        }
+    }
+    builder
 }
 
 fn http_method(method: Method) -> reqwest::Method {

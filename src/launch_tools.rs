@@ -14,9 +14,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::{
+    agents::Rights,
     catalog::{Catalog, LaunchTarget, Tool},
     dispatch::Dispatch,
     forms::Template,
+    ironclad::Errand,
     launch_form::Translation,
     manifest::Entry,
     policy, schema_profile,
@@ -118,10 +120,10 @@ impl Launchers {
     }
 
     /// Fetches the templates again and again; ends only when it is dropped.
-    pub async fn follow(&self, dispatch: &Dispatch, catalog: &Catalog) {
+    pub async fn follow(&self, dispatch: &Dispatch, catalog: &Catalog, rights: &Rights) {
         loop {
             let began = Instant::now();
-            self.refresh_now(dispatch, catalog).await;
+            self.refresh_now(dispatch, catalog, rights).await;
             tokio::time::sleep(self.refresh.saturating_sub(began.elapsed()).max(Duration::from_millis(100))).await;
         }
     }
@@ -133,17 +135,17 @@ impl Launchers {
     }
 
     /// The tools after one fetch that takes 2 s at most; for a program that does not stay.
-    pub async fn fetched(&self, dispatch: &Dispatch, catalog: &Catalog) -> Arc<LaunchTools> {
-        if tokio::time::timeout(FIRST_WAIT, self.refresh_now(dispatch, catalog)).await.is_err() {
+    pub async fn fetched(&self, dispatch: &Dispatch, catalog: &Catalog, rights: &Rights) -> Arc<LaunchTools> {
+        if tokio::time::timeout(FIRST_WAIT, self.refresh_now(dispatch, catalog, rights)).await.is_err() {
             tracing::warn!("the templates did not come in time; the launch tools are left out");
         }
         self.now()
     }
 
     /// Fetches the templates once.
-    pub async fn refresh_now(&self, dispatch: &Dispatch, catalog: &Catalog) {
-        let fetched = match dispatch.forms.all(&dispatch.client).await {
-            Ok(templates) => self.make(&templates, dispatch, catalog),
+    pub async fn refresh_now(&self, dispatch: &Dispatch, catalog: &Catalog, rights: &Rights) {
+        let fetched = match dispatch.forms.all(&dispatch.client, Errand::of(&rights.user)).await {
+            Ok(templates) => self.make(&templates, dispatch, catalog, rights),
             Err(_) => {
                 tracing::warn!("the templates cannot be fetched; the launch tools stay as they are");
                 let LaunchTools { tools, hidden, digest, .. } = &*self.now();
@@ -159,7 +161,13 @@ impl Launchers {
         });
     }
 
-    fn make(&self, templates: &[Arc<Template>], dispatch: &Dispatch, catalog: &Catalog) -> LaunchTools {
+    fn make(
+        &self,
+        templates: &[Arc<Template>],
+        dispatch: &Dispatch,
+        catalog: &Catalog,
+        rights: &Rights,
+    ) -> LaunchTools {
         let Some(general) = catalog.all().find(|tool| tool.entry.name == GENERAL) else {
             return LaunchTools::default();
         };
@@ -169,12 +177,12 @@ impl Launchers {
         let names = names(&chosen, catalog, &self.prefix);
         let (mut tools, mut hidden) = (Vec::new(), Vec::new());
         for (template, name) in chosen.iter().zip(names) {
-            let learned = dispatch.forms.learned(&template.id);
+            let learned = dispatch.forms.learned(&rights.user, &template.id);
             let Some(mut tool) = launch_tool(template, &general.entry, (&self.prefix, &name), &learned) else {
                 continue;
             };
             tool.entry.description = catalog.words().of(&tool.entry.description).into_owned();
-            match policy::visible(&tool.entry, &dispatch.policy) {
+            match policy::visible(&tool.entry, &rights.policy) {
                 Ok(_) => tools.push(Arc::new(tool)),
                 Err(_) => hidden.push(Arc::new(tool)),
             }

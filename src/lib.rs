@@ -10,6 +10,7 @@
 //!    1 arguments  check(schema, args)     invalid_arguments, every fault with its path
 //!      forms      the launch form, cached; launch_form checks every attribute before anything is sent
 //!      cursor     open                    the place in a list
+//!      local      what the server answers by itself ends here
 //!    2 request    build(entry, args)      plain data; dry_run ends here
 //!    3 policy     destructive: ask the person
 //!      audit      a write's intent is on disk
@@ -25,12 +26,13 @@
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
 //! 2 the world  ironclad audit upload
-//! 1 rules      arguments policy request answer cursor launch_form record_values typed_values formula
+//! 1 rules      arguments policy agents request answer cursor launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
 
+pub mod agents;
 pub mod answer;
 pub mod arguments;
 pub mod assembly;

@@ -44,8 +44,10 @@ pub struct Entry {
     #[serde(default)]
     pub idempotent: bool,
     /// The OAuth scope that Ironclad wants for the endpoint.
+    #[serde(default)]
     pub scope: String,
     /// The vendor's rate-limit bucket that the endpoint draws on.
+    #[serde(default)]
     pub bucket: String,
     /// The webhook event that a successful call causes, where one is known.
     #[serde(default)]
@@ -55,8 +57,12 @@ pub struct Entry {
     /// The read tool that shows whether a write took effect.
     #[serde(default)]
     pub verify_with: Option<String>,
-    /// The request that is sent.
+    /// The request that is sent; an entry has this or `local`.
+    #[serde(default)]
     pub request: RequestTemplate,
+    /// What this server answers by itself, without Ironclad; the entry has no request, scope and bucket then.
+    #[serde(default)]
+    pub local: Option<Local>,
     /// What must be looked up before the request can be built.
     #[serde(default)]
     pub prepare: Option<Preparation>,
@@ -103,8 +109,16 @@ impl Effect {
     }
 }
 
-/// The request of an entry before its arguments are put in.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+/// What this server answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Local {
+    /// Who calls, and what they may do.
+    Whoami,
+}
+
+/// The request of an entry before its arguments are put in; empty where the entry answers locally.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestTemplate {
     /// Which of Ironclad's APIs.
@@ -122,10 +136,11 @@ pub struct RequestTemplate {
 }
 
 /// Which of Ironclad's APIs a request goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Api {
     /// `/public/api/v1`
+    #[default]
     Public,
     /// `/scim/v2`
     Scim,
@@ -143,10 +158,11 @@ impl Api {
 }
 
 /// HTTP methods that Ironclad's endpoints use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// GET
+    #[default]
     Get,
     /// POST
     Post,
@@ -237,6 +253,8 @@ pub enum Place {
     Body,
     /// Nowhere: keeps the list items whose member (`wire`) contains the text, whatever the case.
     Item,
+    /// Nowhere: the server reads it to answer by itself.
+    Local,
     /// Nowhere by itself: conditions that the entry's `prepare` joins to the argument `filter`.
     Conditions,
 }
@@ -366,6 +384,7 @@ pub fn entry_faults(entry: &Entry) -> Vec<String> {
     let mut faults = Vec::new();
     word_faults(entry, &mut faults);
     path_faults(entry, &mut faults);
+    local_faults(entry, &mut faults);
     for (name, parameter) in &entry.parameters {
         if RESERVED.contains(&name.as_str()) {
             faults.push(format!("argument {name}: the name is taken by the server itself"));
@@ -404,7 +423,32 @@ fn word_faults(entry: &Entry, faults: &mut Vec<String>) {
     }
 }
 
+/// An entry that is answered here asks nothing of Ironclad, and every other one does.
+fn local_faults(entry: &Entry, faults: &mut Vec<String>) {
+    if entry.local.is_none() {
+        if entry.scope.is_empty() || entry.bucket.is_empty() {
+            faults.push("scope and bucket must be named".into());
+        }
+        if entry.parameters.values().any(|parameter| parameter.place == Place::Local) {
+            faults.push("an argument with \"in\": \"local\" needs an entry that is answered here".into());
+        }
+        return;
+    }
+    if entry.request != RequestTemplate::default() || !entry.scope.is_empty() || !entry.bucket.is_empty() {
+        faults.push("what is answered here has no request, scope or bucket".into());
+    }
+    if entry.effect.is_write() || !matches!(entry.answer, Answer::Object { .. } | Answer::Page { .. }) {
+        faults.push("what is answered here is a read, and its answer an object or a page".into());
+    }
+    if entry.parameters.values().any(|parameter| parameter.place != Place::Local) {
+        faults.push("what is answered here has arguments with \"in\": \"local\" only".into());
+    }
+}
+
 fn path_faults(entry: &Entry, faults: &mut Vec<String>) {
+    if entry.local.is_some() {
+        return;
+    }
     if !entry.request.path.starts_with('/') {
         faults.push("path must begin with /".into());
     }
@@ -584,7 +628,7 @@ mod tests {
             assert_eq!(manifest["$schema"], "./manifest.schema.json");
             checked += 1;
         }
-        assert_eq!(checked, 7);
+        assert_eq!(checked, 8);
     }
 
     #[test]

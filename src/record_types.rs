@@ -5,9 +5,9 @@
 //! launch forms do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io::{self, BufReader, Read},
-    sync::{Arc, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -16,8 +16,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::{
-    ironclad::{Client, Failure, Head, Receiver, Unsound},
-    request::Request,
+    ironclad::{Client, Errand, Failure, Head, Receiver, Unsound},
+    request::{ActingUser, Request},
 };
 
 /// The metadata type of each property key.
@@ -25,10 +25,15 @@ pub type Types = BTreeMap<String, String>;
 
 type Kept = (Arc<Types>, Instant);
 
-/// The record properties of one account.
+type Slot = Arc<Mutex<Option<Kept>>>;
+
+/// The most acting users whose types are kept; one more, and all are fetched again.
+const KEPT: usize = 100;
+
+/// The record properties of one account, as each acting user sees them.
 pub struct RecordTypes {
     life: Duration,
-    kept: Mutex<Option<Kept>>,
+    slots: std::sync::Mutex<HashMap<ActingUser, Slot>>,
 }
 
 #[derive(Deserialize)]
@@ -46,22 +51,23 @@ impl RecordTypes {
     /// Keeps the types for `life`.
     #[must_use]
     pub fn new(life: Duration) -> Self {
-        Self { life, kept: Mutex::default() }
+        Self { life, slots: std::sync::Mutex::default() }
     }
 
     /// The types, from the cache or from Ironclad.
     ///
     /// # Errors
     /// There is no copy and none can be fetched.
-    pub async fn types(&self, client: &Client) -> Result<Arc<Types>, Failure> {
+    pub async fn types(&self, client: &Client, errand: Errand<'_>) -> Result<Arc<Types>, Failure> {
         // Held while fetching: whoever else wants the types waits here for the same ones.
-        let mut kept = self.kept.lock().await;
+        let slot = self.slot(errand.user);
+        let mut kept = slot.lock().await;
         if let Some((types, fetched)) = kept.as_ref()
             && fetched.elapsed() < self.life
         {
             return Ok(Arc::clone(types));
         }
-        match fetch(client).await {
+        match fetch(client, errand).await {
             Ok(types) => {
                 let types = Arc::new(types);
                 *kept = Some((Arc::clone(&types), Instant::now()));
@@ -74,10 +80,19 @@ impl RecordTypes {
         }
     }
 
+    fn slot(&self, user: &ActingUser) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= KEPT && !slots.contains_key(user) {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(user.clone()).or_default())
+    }
+
     /// The types, if a fresh copy is at hand.
     #[must_use]
-    pub fn at_hand(&self) -> Option<Arc<Types>> {
-        let kept = self.kept.try_lock().ok()?;
+    pub fn at_hand(&self, user: &ActingUser) -> Option<Arc<Types>> {
+        let slot = self.slot(user);
+        let kept = slot.try_lock().ok()?;
         let (types, fetched) = kept.as_ref()?;
         (fetched.elapsed() < self.life).then(|| Arc::clone(types))
     }
@@ -145,9 +160,9 @@ impl Read for Pieces {
     }
 }
 
-async fn fetch(client: &Client) -> Result<Types, Failure> {
+async fn fetch(client: &Client, errand: Errand<'_>) -> Result<Types, Failure> {
     let request = Request::look_up("/records/metadata");
-    let (_, metadata) = client.send(&request, &mut Streamed::default()).await.result?;
+    let (_, metadata) = client.send(&request, &mut Streamed::default(), errand).await.result?;
     Ok(metadata.properties.into_iter().filter_map(|(key, property)| Some((key, property.kind?))).collect())
 }
 

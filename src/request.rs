@@ -77,27 +77,36 @@ impl Upload {
     }
 }
 
-/// Whom a static token acts for; it goes into bodies that have a `creator` or `user` member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActingUser<'a> {
-    /// By e-mail address.
-    Email(&'a str),
-    /// By user id.
-    Id(&'a str),
+/// The Ironclad user on whose behalf requests are made; both forms may be given, and neither.
+///
+/// It goes into headers, and with a static token into bodies that have a `creator` or `user` member.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ActingUser {
+    /// `x-as-user-email`
+    pub email: Option<String>,
+    /// `x-as-user-id`
+    pub id: Option<String>,
 }
 
-impl ActingUser<'_> {
-    fn to_json(self) -> Value {
-        match self {
-            Self::Email(email) => json!({ "type": "email", "email": email }),
-            Self::Id(id) => json!({ "type": "id", "id": id }),
+impl ActingUser {
+    /// How the user is named: by e-mail address, else by id; `None` where nobody is named.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.email.as_deref().or(self.id.as_deref())
+    }
+
+    fn to_json(&self) -> Option<Value> {
+        match (&self.email, &self.id) {
+            (Some(email), _) => Some(json!({ "type": "email", "email": email })),
+            (None, Some(id)) => Some(json!({ "type": "id", "id": id })),
+            (None, None) => None,
         }
     }
 }
 
 /// Builds the request of one call.
 #[must_use]
-pub fn build(entry: &Entry, args: &Args, acting_user: Option<ActingUser<'_>>) -> Request {
+pub fn build(entry: &Entry, args: &Args, acting_user: Option<&ActingUser>) -> Request {
     let template = &entry.request;
     let mut request = Request {
         api: template.api,
@@ -121,11 +130,11 @@ pub fn build(entry: &Entry, args: &Args, acting_user: Option<ActingUser<'_>>) ->
                 let pointer = parameter.wire.as_deref().unwrap_or(&own);
                 insert(request.body.get_or_insert_with(|| Value::Object(Map::new())), pointer, value.clone());
             }
-            Place::Path | Place::Item | Place::Conditions => {}
+            Place::Path | Place::Item | Place::Local | Place::Conditions => {}
         }
     }
-    if let (Some(pointer), Some(user)) = (&template.acting_user, acting_user) {
-        insert(request.body.get_or_insert_with(|| Value::Object(Map::new())), pointer, user.to_json());
+    if let (Some(pointer), Some(user)) = (&template.acting_user, acting_user.and_then(ActingUser::to_json)) {
+        insert(request.body.get_or_insert_with(|| Value::Object(Map::new())), pointer, user);
     }
     request
 }
@@ -341,12 +350,13 @@ mod tests {
         let without = json!({"api": "public", "method": "POST", "path": "/things"});
         let parameters = json!({"a": placed("body", None)});
         let values = args(&json!({"a": 1}));
-        let email = Some(ActingUser::Email("ana@example.com"));
+        let email = ActingUser { email: Some("ana@example.com".into()), ..ActingUser::default() };
+        let email = Some(&email);
         let body = |request: &Value, values: &Args, user| build(&entry(request, &parameters), values, user).body;
         let creator = json!({"type": "email", "email": "ana@example.com"});
         assert_eq!(body(&with, &values, email), Some(json!({"a": 1, "creator": creator})));
         assert_eq!(body(&with, &Args::default(), email), Some(json!({ "creator": creator })));
-        let id = Some(ActingUser::Id("6a6b"));
+        let id = Some(&ActingUser { id: Some("6a6b".into()), ..ActingUser::default() });
         assert_eq!(body(&with, &Args::default(), id), Some(json!({"creator": {"type": "id", "id": "6a6b"}})));
         assert_eq!(body(&with, &values, None), Some(json!({"a": 1})));
         assert_eq!(body(&without, &values, email), Some(json!({"a": 1})));

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{elicitation::Asker, progress::Waiting};
 use crate::{
+    agents::{Agent, Rights},
     answer::{Answer, Resource},
     catalog::{self, Catalog, Words},
     choices::{self, Lookups},
@@ -71,6 +72,7 @@ struct Shared {
     prompts: Prompts,
     lookups: Lookups,
     launchers: Arc<Launchers>,
+    rights: Arc<Rights>,
     /// Whether typed launch tools are published.
     launches: bool,
     /// Ends the streams of those who listen for changes.
@@ -108,7 +110,7 @@ pub fn published(tool: &catalog::Tool) -> Tool {
         .read_only(!is_write)
         .destructive(entry.effect == Effect::Destroy)
         .idempotent(!is_write || entry.idempotent)
-        .open_world(true);
+        .open_world(entry.local.is_none());
     Tool::new(tool.name.clone(), entry.description.clone(), Arc::clone(&tool.input_schema))
         .with_title(entry.title.clone())
         .with_raw_output_schema(Arc::clone(&tool.output_schema))
@@ -123,13 +125,19 @@ fn implementation() -> Implementation {
 impl Server {
     /// A server of the catalogue's published tools; `transport` names the agent where its client does not.
     #[must_use]
-    pub fn new(dispatch: Arc<Dispatch>, catalog: Arc<Catalog>, launchers: Launchers, transport: &'static str) -> Self {
-        let tools = published_tools(&catalog, &dispatch.policy);
+    pub fn new(
+        dispatch: Arc<Dispatch>,
+        catalog: Arc<Catalog>,
+        launchers: Launchers,
+        rights: Arc<Rights>,
+        transport: &'static str,
+    ) -> Self {
+        let tools = published_tools(&catalog, &rights.policy);
         let by_name = tools.iter().enumerate().map(|(index, tool)| (tool.name.to_string(), index)).collect();
         #[expect(deprecated, reason = "try_new checks that the key has 32 bytes, which its type says already")]
         let states = RequestStateCodec::new(dispatch.state_key);
         let server_info = serde_json::to_value(implementation()).unwrap_or_default();
-        let launches = launchers.is_on(&catalog, &dispatch.policy);
+        let launches = launchers.is_on(&catalog, &rights.policy);
         let launchers = Arc::new(launchers);
         let shared = Shared {
             dispatch,
@@ -139,6 +147,7 @@ impl Server {
             prompts: Prompts::shipped(),
             lookups: Lookups::default(),
             launchers,
+            rights,
             launches,
             stopping: CancellationToken::new(),
             states,
@@ -153,8 +162,8 @@ impl Server {
         if !self.shared.launches {
             return;
         }
-        let Shared { launchers, dispatch, catalog, .. } = &*self.shared;
-        tokio::select! { () = launchers.follow(dispatch, catalog) => {}, () = stop.cancelled() => {} }
+        let Shared { launchers, dispatch, catalog, rights, .. } = &*self.shared;
+        tokio::select! { () = launchers.follow(dispatch, catalog, rights) => {}, () = stop.cancelled() => {} }
     }
 
     /// Ends the streams of those who listen for changes, each with its final result.
@@ -182,11 +191,15 @@ impl Server {
 
     /// Whether the caller is granted a tool.
     fn grants(&self, tool: &catalog::Tool, _cx: &RequestContext<RoleServer>) -> bool {
-        policy::visible(&tool.entry, &self.shared.dispatch.policy).is_ok()
+        policy::visible(&tool.entry, &self.shared.rights.policy).is_ok()
     }
 
     fn caller(&self, cx: &RequestContext<RoleServer>) -> Caller<'static> {
-        Caller { agent: agent(cx, self.shared.transport), person: None, progress: None }
+        Caller {
+            agent: Agent::new(agent(cx, self.shared.transport), Arc::clone(&self.shared.rights)),
+            person: None,
+            progress: None,
+        }
     }
 
     /// Runs one call on the path, until it ends or the client gives it up.

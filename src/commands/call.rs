@@ -13,6 +13,7 @@ use super::{
     console::{complain, say},
 };
 use crate::{
+    agents::Agent,
     answer::{Answer, Resource},
     assembly::{self, Assembly},
     catalog::Tool,
@@ -34,11 +35,11 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     let Some(tool) = tool(&args.tool, &assembly, has_credentials).await else {
         return Err(CommandError::Usage(unknown(&args.tool, &assembly)));
     };
-    let dispatch = assembly.dispatch;
+    let Assembly { dispatch, rights, .. } = assembly;
     if args.out.is_some() && !matches!(tool.entry.answer, manifest::Answer::Document {}) {
         return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
     }
-    let caller = Caller { agent: AGENT.to_owned(), person: None, progress: None };
+    let caller = Caller { agent: Agent::new(AGENT, rights), person: None, progress: None };
     let reached = dispatch.call(&tool, arguments, caller).await;
     drop(simulator);
     match reached {
@@ -57,14 +58,14 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
 
 /// The tool of a name; for one that only a template can bring, the templates are fetched.
 async fn tool(name: &str, assembly: &Assembly, has_credentials: bool) -> Option<Arc<Tool>> {
-    let Assembly { dispatch, catalog, launchers } = assembly;
+    let Assembly { dispatch, catalog, launchers, rights } = assembly;
     if let Some(tool) = catalog.get(name) {
         return Some(Arc::clone(tool));
     }
-    if !has_credentials || !launchers.may_name(name) || !launchers.is_on(catalog, &dispatch.policy) {
+    if !has_credentials || !launchers.may_name(name) || !launchers.is_on(catalog, &rights.policy) {
         return None;
     }
-    launchers.refresh_now(dispatch, catalog).await;
+    launchers.refresh_now(dispatch, catalog, rights).await;
     launchers.get(name)
 }
 
@@ -79,14 +80,14 @@ fn arguments(text: &str) -> Result<Map<String, Value>, CommandError> {
 }
 
 fn unknown(name: &str, assembly: &Assembly) -> String {
-    let Assembly { dispatch, catalog, launchers } = assembly;
-    if launchers.may_name(name) && !launchers.is_on(catalog, &dispatch.policy) {
+    let Assembly { catalog, launchers, rights, .. } = assembly;
+    if launchers.may_name(name) && !launchers.is_on(catalog, &rights.policy) {
         return format!(
             "there is no tool {name}; typed launch tools need --access workflows=full, and --launch-tools other than off"
         );
     }
     let typed = launchers.now();
-    let names = catalog.published(&dispatch.policy).chain(&typed.tools).map(|tool| tool.name.as_str());
+    let names = catalog.published(&rights.policy).chain(&typed.tools).map(|tool| tool.name.as_str());
     let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
     let nearest = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
     format!("there is no tool {name}{nearest} `ironclad-mcp tools` prints them all")

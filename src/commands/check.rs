@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{CommandError, Ended, FAILED, WRONG, call::AGENT, console::say};
 use crate::{
+    agents::Agent,
     assembly::{self, Assembly},
     audit::Target,
     catalog::{Catalog, Tool},
@@ -68,12 +69,16 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
         return Ok(ExitCode::from(FAILED));
     };
     let is_static = config.secrets.access_token.is_some();
-    let Assembly { dispatch, catalog, .. } = match assembly::assemble(config) {
+    let Assembly { dispatch, catalog, rights, .. } = match assembly::assemble(config) {
         Ok(assembly) => assembly,
         Err(error) => return wrong(&mut report, "credentials", &error),
     };
     report.ok(&format!("credentials: {how}"))?;
-    if token(&dispatch, is_static, &mut report).await? && reads(&dispatch, &catalog, &mut report).await? && is_static {
+    let agent = Agent::new(AGENT, rights);
+    if token(&dispatch, is_static, &mut report).await?
+        && reads(&dispatch, &catalog, &agent, &mut report).await?
+        && is_static
+    {
         report.ok(&format!("host: {} answers, and takes the token", dispatch.client.origin()))?;
     }
     drop(simulator);
@@ -158,8 +163,13 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Whether any read was answered.
-async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> Result<bool, CommandError> {
-    let published = || catalog.published(&dispatch.policy);
+async fn reads(
+    dispatch: &Dispatch,
+    catalog: &Catalog,
+    agent: &Agent,
+    report: &mut Report,
+) -> Result<bool, CommandError> {
+    let published = || catalog.published(agent.policy()).filter(|tool| tool.entry.local.is_none());
     let groups: BTreeSet<&str> = published().map(|tool| tool.entry.group.as_str()).collect();
     let mut read = false;
     for group in groups {
@@ -167,7 +177,7 @@ async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> R
             report.warn(&format!("{group}: not tried, since every read of it needs an id"))?;
             continue;
         };
-        let caller = Caller { agent: AGENT.to_owned(), person: None, progress: None };
+        let caller = Caller { agent: agent.clone(), person: None, progress: None };
         let Err(error) = dispatch.call(tool, least(tool), caller).await else {
             read = true;
             report.ok(&format!("{group}: {} answers", tool.name))?;
@@ -178,7 +188,7 @@ async fn reads(dispatch: &Dispatch, catalog: &Catalog, report: &mut Report) -> R
             break;
         }
     }
-    match &dispatch.as_user {
+    match agent.user().name() {
         None => report.warn(
             "acting user: none, so Ironclad may refuse to launch or to act; set --as-user-email (IRONCLAD_AS_USER_EMAIL)",
         )?,
@@ -206,7 +216,9 @@ fn told(group: &str, tool: &Tool, error: &CallError) -> String {
 }
 
 fn is_cheap_read(tool: &Tool) -> bool {
-    !tool.entry.effect.is_write() && tool.entry.parameters.values().all(|parameter| !parameter.required)
+    let entry = &tool.entry;
+    let asks_ironclad = !entry.effect.is_write() && entry.local.is_none();
+    asks_ironclad && entry.parameters.values().all(|parameter| !parameter.required)
 }
 
 /// The arguments that bring the least.

@@ -45,8 +45,8 @@ async fn serve(args: HttpArgs, mut config: Config) -> Ended {
         allowed_hosts: std::mem::take(&mut config.allowed_hosts),
         allowed_origins: std::mem::take(&mut config.allowed_origins),
     };
-    let Assembly { dispatch, catalog, launchers } = assembly::assemble(config)?;
-    let server = Server::new(dispatch, catalog, launchers, "http");
+    let Assembly { dispatch, catalog, launchers, rights } = assembly::assemble(config)?;
+    let server = Server::new(dispatch, catalog, launchers, rights, "http");
     let ready = |address| complain(&format!("listening on http://{address}/mcp"));
     let served = transport::serve_http(server, &settings, stop, ready).await;
     // Held until here: a simulator that is dropped stops.

@@ -15,8 +15,8 @@ pub(super) async fn run(mut config: Config) -> Ended {
     let stop = stop::on_signal();
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
     warn_without_credentials(&config);
-    let Assembly { dispatch, catalog, launchers } = assembly::assemble(config)?;
-    let served = transport::serve_stdio(Server::new(dispatch, catalog, launchers, "stdio"), stop).await;
+    let Assembly { dispatch, catalog, launchers, rights } = assembly::assemble(config)?;
+    let served = transport::serve_stdio(Server::new(dispatch, catalog, launchers, rights, "stdio"), stop).await;
     // Held until here: a simulator that is dropped stops.
     drop(simulator);
     served?;

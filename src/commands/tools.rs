@@ -37,7 +37,9 @@ async fn typed(mut config: Config, catalog: &Catalog) -> Result<Vec<Arc<Tool>>, 
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
     // The catalogue needs no acting user and no audit log, so what is wrong with them is only told.
     let typed = match assembly::assemble(config) {
-        Ok(Assembly { dispatch, catalog, launchers }) => launchers.fetched(&dispatch, &catalog).await.tools.clone(),
+        Ok(Assembly { dispatch, catalog, launchers, rights }) => {
+            launchers.fetched(&dispatch, &catalog, &rights).await.tools.clone()
+        }
         Err(error) => {
             complain(&format!("the typed launch tools are not shown: {error}"));
             Vec::new()

@@ -80,8 +80,8 @@ fn the_level_that_names_a_region_or_a_base_url_decides_alone() {
     }
     let config =
         load_line("ironclad-mcp --as-user-id abc", &[("IRONCLAD_AS_USER_EMAIL", "maria@example.com")]).unwrap();
-    assert_eq!(config.ironclad.as_user_id.as_deref(), Some("abc"));
-    assert_eq!(config.ironclad.as_user_email, None);
+    assert_eq!(config.acting_user.id.as_deref(), Some("abc"));
+    assert_eq!(config.acting_user.email, None);
 }
 
 #[test]

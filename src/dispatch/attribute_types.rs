@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Dispatch,
+    Call,
     prepare::{Found, not_read},
     receive::Shaped,
 };
@@ -34,11 +34,11 @@ struct Workflow {
 }
 
 /// Checks `updates`, and puts each value into the form that its attribute takes.
-pub(super) async fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Result<Found, CallError> {
+pub(super) async fn check(call: Call<'_>, entry: &Entry, args: &mut Args) -> Result<Found, CallError> {
     let Some(mut updates) = args.get("updates").and_then(Value::as_array).cloned() else {
         return Ok(Found::default());
     };
-    let workflow = read(dispatch, entry, args).await?;
+    let workflow = read(call, entry, args).await?;
     if let Some(error) = wrong_state(entry, &workflow) {
         return Err(error);
     }
@@ -70,13 +70,13 @@ pub(super) async fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -
     Ok(found)
 }
 
-async fn read(dispatch: &Dispatch, entry: &Entry, args: &Args) -> Result<Workflow, CallError> {
+async fn read(call: Call<'_>, entry: &Entry, args: &Args) -> Result<Workflow, CallError> {
     let updates = request::build(entry, args, None);
     let path = updates.path.trim_end_matches("/attributes").to_owned();
     let request = Request { path, method: Method::Get, query: Vec::new(), body: None, effect: Effect::Read, ..updates };
     let mut receiver =
         Shaped::new(|body: &[u8]| serde_json::from_slice::<Workflow>(body).map_err(|_| ShapeError::Malformed));
-    let result = dispatch.client.send(&request, &mut receiver).await.result;
+    let result = call.look_up(&request, &mut receiver).await;
     result.map(|(_, workflow)| workflow).map_err(|failure| not_read(entry, &failure, "the workflow"))
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Dispatch, failure};
+use super::{Call, failure};
 use crate::{
     arguments::Args,
     error::{ArgumentFault, CallError, Code},
@@ -22,7 +22,7 @@ const OF_EVERY_WORKFLOW: [&str; 8] =
     ["signed", "partiallySigned", "sentSignaturePacket", "launchType", "agreementDate", "title", "created", "creator"];
 
 /// Joins both arguments into the one that is sent; `None` where neither is given.
-pub(super) fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Result<Option<Formula>, CallError> {
+pub(super) fn check(call: Call<'_>, entry: &Entry, args: &mut Args) -> Result<Option<Formula>, CallError> {
     let mut faults = Vec::new();
     let read = args.text("filter").map(|text| {
         Formula::parse(text).map_err(|error| {
@@ -38,7 +38,9 @@ pub(super) fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Resu
             Err(wrong) => faults.extend(wrong),
         }
     }
-    if let (Some(Preparation::RecordFilter), Some(types)) = (entry.prepare, dispatch.records.at_hand()) {
+    if let (Some(Preparation::RecordFilter), Some(types)) =
+        (entry.prepare, call.records.at_hand(call.caller.agent.user()))
+    {
         let known: Vec<&str> = types.keys().map(String::as_str).collect();
         faults.extend(parts.iter().flat_map(|part| part.check_names(&known)));
     }
@@ -53,7 +55,7 @@ pub(super) fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Resu
 
 /// The failure of a list; a 400 is explained by the names that the schema does not have.
 pub(super) async fn refusal(
-    dispatch: &Dispatch,
+    call: Call<'_>,
     entry: &Entry,
     (args, formula): (&Args, &Formula),
     failure: &Failure,
@@ -62,7 +64,7 @@ pub(super) async fn refusal(
     if !matches!(failure, Failure::Refused { head, .. } if head.status == 400) {
         return error;
     }
-    let Some(known) = known(dispatch, entry, args).await else { return error };
+    let Some(known) = known(call, entry, args).await else { return error };
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let faults = formula.check_names(&known);
     if !faults.is_empty() {
@@ -75,13 +77,13 @@ pub(super) async fn refusal(
 }
 
 /// What a filter of this list may name, where it can be known.
-async fn known(dispatch: &Dispatch, entry: &Entry, args: &Args) -> Option<Vec<String>> {
+async fn known(call: Call<'_>, entry: &Entry, args: &Args) -> Option<Vec<String>> {
     if entry.prepare == Some(Preparation::RecordFilter) {
-        let types = dispatch.records.types(&dispatch.client).await.ok()?;
+        let types = call.record_types().await.ok()?;
         return Some(types.keys().cloned().collect());
     }
     let id = args.text("template_id").filter(|id| crate::arguments::is_segment(id))?;
-    let template = dispatch.forms.template(&dispatch.client, id).await.ok()?;
+    let template = call.template(id).await.ok()?;
     let ids = template.form.as_ref()?.ids();
     Some(ids.chain(OF_EVERY_WORKFLOW).map(str::to_owned).collect())
 }

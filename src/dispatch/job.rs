@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Caller, Dispatch, Prepared,
+    Call, Prepared,
     launch::Launch,
     receive::{Shaped, unsound},
 };
@@ -51,34 +51,31 @@ fn stand(job: &Map<String, Value>) -> Stand {
 
 /// The answer of a call that asks how a job stands.
 pub(super) async fn status(
-    dispatch: &Dispatch,
+    call: Call<'_>,
     entry: &Entry,
     prepared: &Prepared,
     record: &mut Record,
 ) -> Result<Answer, CallError> {
     let none = Launch::default();
-    let refused = |failure| none.refusal(dispatch, entry, &failure);
-    let (head, mut job) = dispatch.exchange(&prepared.request, Shaped::new(read), record).await.map_err(refused)?;
+    let refused = |failure| none.refusal(call, entry, &failure);
+    let (head, mut job) = call.exchange(&prepared.request, Shaped::new(read), record).await.map_err(refused)?;
     if let Stand::Failed(body) = stand(&job) {
         let template = job.get("requestPayload").and_then(|payload| payload.get("template")?.as_str());
         let launch = match template {
-            Some(id) => Launch::of(dispatch.forms.template(&dispatch.client, id).await.ok()),
+            Some(id) => Launch::of(call.template(id).await.ok()),
             None => Launch::default(),
         };
-        return Err(failed(dispatch, entry, &launch, (head, body)));
+        return Err(failed(call, entry, &launch, (head, body)));
     }
     if let Some(Value::Object(workflow)) = job.get_mut("workflow") {
         workflow.remove("schema");
         if let Some(id) = workflow.get("id").and_then(Value::as_str) {
-            let url = format!("{}/workflow/{id}", dispatch.client.origin());
+            let url = format!("{}/workflow/{id}", call.client.origin());
             workflow.insert("url".into(), url.into());
         }
     }
-    let shape = Shape {
-        origin: dispatch.client.origin(),
-        max_bytes: dispatch.max_result_bytes,
-        fields: Fields::of(&prepared.args),
-    };
+    let shape =
+        Shape { origin: call.client.origin(), max_bytes: call.max_result_bytes, fields: Fields::of(&prepared.args) };
     shaped(&Value::Object(job), head, |body| answer::object(entry, body, &shape)).map_err(refused)
 }
 
@@ -91,8 +88,8 @@ fn shaped(
 }
 
 /// The failure of a job, as a launch that was refused at once reads.
-fn failed(dispatch: &Dispatch, entry: &Entry, launch: &Launch, (head, body): (Head, Vec<u8>)) -> CallError {
-    let mut error = launch.refusal(dispatch, entry, &Failure::Refused { head, body });
+fn failed(call: Call<'_>, entry: &Entry, launch: &Launch, (head, body): (Head, Vec<u8>)) -> CallError {
+    let mut error = launch.refusal(call, entry, &Failure::Refused { head, body });
     let said = format!("Ironclad refused {}", entry.name);
     error.message = error.message.replacen(&said, "Ironclad did not launch it", 1);
     if error.code == Code::NotFound {
@@ -103,23 +100,22 @@ fn failed(dispatch: &Dispatch, entry: &Entry, launch: &Launch, (head, body): (He
 
 /// A launch that goes the asynchronous route and is waited for.
 pub(super) struct Job<'a> {
-    pub(super) dispatch: &'a Dispatch,
+    pub(super) call: Call<'a>,
     pub(super) entry: &'a Entry,
     pub(super) launch: &'a Launch,
-    pub(super) caller: &'a Caller<'a>,
 }
 
 impl Job<'_> {
     /// Starts the job, waits for it as long as one request may take, and answers with its workflow.
     pub(super) async fn run(&self, request: &Request, record: &mut Record) -> Result<Answer, CallError> {
-        let refused = |failure| self.launch.refusal(self.dispatch, self.entry, &failure);
+        let refused = |failure| self.launch.refusal(self.call, self.entry, &failure);
         let accepted = Shaped::new(|body: &[u8]| {
             let job: Value = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
             job.get("asyncJobId").and_then(Value::as_str).map(str::to_owned).ok_or(ShapeError::Malformed)
         });
-        let (_, id) = self.dispatch.exchange(request, accepted, record).await.map_err(refused)?;
+        let (_, id) = self.call.exchange(request, accepted, record).await.map_err(refused)?;
         record.found("async_job_id", &id);
-        let waited = tokio::time::timeout(self.dispatch.client.timeout(), self.wait(&id)).await;
+        let waited = tokio::time::timeout(self.call.client.timeout(), self.wait(&id)).await;
         waited.unwrap_or_else(|_| Err(self.unknown(&id, "it was not done in time")))
     }
 
@@ -131,8 +127,8 @@ impl Job<'_> {
             tokio::time::sleep(pause).await;
             waited += pause;
             pause = (pause + STEP).min(LONGEST_PAUSE);
-            let looked = self.dispatch.client.send(&look(id), &mut Shaped::new(read)).await;
-            let (head, job) = match looked.result {
+            let looked = self.call.look_up(&look(id), &mut Shaped::new(read)).await;
+            let (head, job) = match looked {
                 Ok(answered) => answered,
                 Err(failure) if says_no(&failure) => return Err(self.unknown(id, "its status cannot be read")),
                 // The job goes on whether or not this look came through.
@@ -141,23 +137,22 @@ impl Job<'_> {
             match stand(&job) {
                 Stand::Running => {}
                 Stand::Done => return self.done(&job, head),
-                Stand::Failed(body) => return Err(failed(self.dispatch, self.entry, self.launch, (head, body))),
+                Stand::Failed(body) => return Err(failed(self.call, self.entry, self.launch, (head, body))),
             }
         }
     }
 
     async fn tell(&self, waited: Duration) {
-        if let Some(progress) = self.caller.progress {
+        if let Some(progress) = self.call.caller.progress {
             progress.report(waited, "Ironclad is launching the workflow").await;
         }
     }
 
     fn done(&self, job: &Map<String, Value>, head: Head) -> Result<Answer, CallError> {
-        let shape =
-            Shape { origin: self.dispatch.client.origin(), max_bytes: self.dispatch.max_result_bytes, fields: None };
+        let shape = Shape { origin: self.call.client.origin(), max_bytes: self.call.max_result_bytes, fields: None };
         let workflow = job.get("workflow").cloned().unwrap_or_else(|| by_url(job));
         shaped(&workflow, head, |body| answer::object(self.entry, body, &shape))
-            .map_err(|failure| self.launch.refusal(self.dispatch, self.entry, &failure))
+            .map_err(|failure| self.launch.refusal(self.call, self.entry, &failure))
     }
 
     fn unknown(&self, id: &str, why: &str) -> CallError {

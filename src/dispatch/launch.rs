@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use super::{Dispatch, failure, prepare::not_read};
+use super::{Call, failure, prepare::not_read};
 use crate::{
     arguments::{self, Args},
     audit::Record,
@@ -41,7 +41,7 @@ pub(super) fn named<'a>(tool: &Tool, arguments: &'a Map<String, Value>) -> Cow<'
 }
 
 /// Fetches the form, and checks and normalises every attribute in place.
-pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -> Result<Launch, CallError> {
+pub(super) async fn prepare(call: Call<'_>, tool: &Tool, args: &mut Args) -> Result<Launch, CallError> {
     if let Some(target) = &tool.launch {
         args.replace("template_id", target.template_id.as_str().into());
         if args.get("use_default_values").is_none() {
@@ -53,7 +53,7 @@ pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -
         let fault = ArgumentFault::new("template_id", "cannot be an id", "a template's id from list_workflow_schemas");
         return Err(CallError::invalid_arguments(&tool.name, vec![fault]));
     }
-    let template = match dispatch.forms.template(&dispatch.client, &id).await {
+    let template = match call.template(&id).await {
         Ok(template) => template,
         Err(Failure::Refused { head, .. }) if head.status == 403 => {
             return Ok(unchecked("the acting user may not read launch forms, so the attributes went unchecked"));
@@ -68,11 +68,11 @@ pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -
     };
     let given = args.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default();
     let checked = form
-        .check(&given, args.flag("use_default_values"), &dispatch.forms.learned(&id))
+        .check(&given, args.flag("use_default_values"), &call.learned(&id))
         .map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
     let mut attributes = checked.attributes;
     let mut launch = Launch { notes: checked.notes, ..Launch::default() };
-    let faults = launch.take_documents(form, &mut attributes, dispatch, &tool.entry).await;
+    let faults = launch.take_documents(form, &mut attributes, call, &tool.entry).await;
     if !faults.is_empty() {
         return Err(CallError::invalid_arguments(&tool.name, faults));
     }
@@ -128,14 +128,14 @@ impl Launch {
         &mut self,
         form: &LaunchForm,
         attributes: &mut Map<String, Value>,
-        dispatch: &Dispatch,
+        call: Call<'_>,
         entry: &Entry,
     ) -> Vec<ArgumentFault> {
         let takes_files = !entry.request.path.ends_with(ASYNC);
         let mut faults = Vec::new();
         for (at, document) in form.documents(attributes) {
             let part = format!("file{}", self.uploads.len());
-            match dispatch.upload_folders.read(document, &at, part).await {
+            match call.upload_folders.read(document, &at, part).await {
                 Ok(None) => self.fetches = true,
                 Ok(Some(_)) if !takes_files => faults.push(ArgumentFault::new(
                     at,
@@ -167,7 +167,7 @@ impl Launch {
     }
 
     /// The failure of a launch; a 400 that names attributes becomes the faults that our own check would have named.
-    pub(super) fn refusal(&self, dispatch: &Dispatch, entry: &Entry, failure: &Failure) -> CallError {
+    pub(super) fn refusal(&self, call: Call<'_>, entry: &Entry, failure: &Failure) -> CallError {
         let mut error = failure::call_error(entry, failure);
         let (Failure::Refused { head, body }, Some(template)) = (failure, &self.template) else { return error };
         let Some(form) = template.form.as_ref().filter(|_| matches!(head.status, 200 | 400)) else { return error };
@@ -183,7 +183,7 @@ impl Launch {
         if refusal.faults.is_empty() {
             return error;
         }
-        dispatch.forms.learn(&template.id, &refusal);
+        call.forms.learn(call.caller.agent.user(), &template.id, &refusal);
         let named = CallError::invalid_arguments(&entry.name, refusal.faults);
         error.code = Code::InvalidArguments;
         error.message = format!("Ironclad did not launch it: {} of the attributes must change", named.errors.len());

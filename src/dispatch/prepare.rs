@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Dispatch, attribute_types, failure, filter, launch, record_action, record_properties};
+use super::{Call, attribute_types, failure, filter, launch, record_action, record_properties};
 use crate::{
     answer::Answer,
     arguments::Args,
@@ -44,22 +44,22 @@ impl Found {
 }
 
 /// Looks up and checks what the entry wants, and puts the arguments into the form that is sent.
-pub(super) async fn prepare(dispatch: &Dispatch, tool: &Tool, args: &mut Args) -> Result<Found, CallError> {
+pub(super) async fn prepare(call: Call<'_>, tool: &Tool, args: &mut Args) -> Result<Found, CallError> {
     let entry = &tool.entry;
     match entry.prepare {
         None => Ok(Found::default()),
-        Some(Preparation::AttributeTypes) => attribute_types::check(dispatch, entry, args).await,
+        Some(Preparation::AttributeTypes) => attribute_types::check(call, entry, args).await,
         Some(Preparation::LaunchForm) => {
-            let mut launch = launch::prepare(dispatch, tool, args).await?;
+            let mut launch = launch::prepare(call, tool, args).await?;
             Ok(Found { notes: std::mem::take(&mut launch.notes), subject: Subject::Launch(launch), diff: None })
         }
         Some(Preparation::RecordProperties) => {
-            let found = record_properties::check(dispatch, entry, args).await?;
+            let found = record_properties::check(call, entry, args).await?;
             Ok(Found { subject: Subject::Record, ..found })
         }
         Some(Preparation::RecordAction) => record_action::check(entry, args).map(Found::notes),
         Some(Preparation::RecordFilter | Preparation::WorkflowFilter) => {
-            let formula = filter::check(dispatch, entry, args)?;
+            let formula = filter::check(call, entry, args)?;
             Ok(Found { subject: formula.map_or(Subject::Nothing, Subject::Filter), ..Found::default() })
         }
     }
@@ -95,15 +95,10 @@ impl Found {
     }
 
     /// A failure in the words of what was checked.
-    pub(super) async fn refusal(
-        self,
-        dispatch: &Dispatch,
-        entry: &Entry,
-        (args, failure): (&Args, &Failure),
-    ) -> CallError {
+    pub(super) async fn refusal(self, call: Call<'_>, entry: &Entry, (args, failure): (&Args, &Failure)) -> CallError {
         match self.subject {
-            Subject::Launch(launch) => launch.refusal(dispatch, entry, failure),
-            Subject::Filter(formula) => filter::refusal(dispatch, entry, (args, &formula), failure).await,
+            Subject::Launch(launch) => launch.refusal(call, entry, failure),
+            Subject::Filter(formula) => filter::refusal(call, entry, (args, &formula), failure).await,
             Subject::Nothing | Subject::Record => failure::call_error(entry, failure),
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Dispatch,
+    Call,
     attribute_types::same,
     prepare::{Found, not_read},
     receive::Shaped,
@@ -24,13 +24,13 @@ use crate::{
 const HOLDERS: [&str; 2] = ["properties", "set_properties"];
 
 /// Checks and wraps every property in place.
-pub(super) async fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -> Result<Found, CallError> {
+pub(super) async fn check(call: Call<'_>, entry: &Entry, args: &mut Args) -> Result<Found, CallError> {
     let mut found = Found::default();
     for name in HOLDERS {
         let Some(given) = args.get(name).and_then(Value::as_object).filter(|given| !given.is_empty()).cloned() else {
             continue;
         };
-        match dispatch.records.types(&dispatch.client).await {
+        match call.record_types().await {
             Ok(types) => {
                 let wrapped =
                     wrap(&given, &types, name).map_err(|faults| CallError::invalid_arguments(&entry.name, faults))?;
@@ -44,7 +44,7 @@ pub(super) async fn check(dispatch: &Dispatch, entry: &Entry, args: &mut Args) -
         }
     }
     if args.flag("dry_run") && args.get("record_id").is_some() {
-        compare(dispatch, entry, args, &mut found).await;
+        compare(call, entry, args, &mut found).await;
     }
     Ok(found)
 }
@@ -73,13 +73,13 @@ pub(super) fn source_note(record: &Value) -> Option<String> {
     ))
 }
 
-async fn compare(dispatch: &Dispatch, entry: &Entry, args: &Args, found: &mut Found) {
+async fn compare(call: Call<'_>, entry: &Entry, args: &Args, found: &mut Found) {
     let update = request::build(entry, args, None);
     let read = Request { method: Method::Get, query: Vec::new(), body: None, effect: Effect::Read, ..update };
     let mut receiver = Shaped::new(|body: &[u8]| {
         serde_json::from_slice::<Map<String, Value>>(body).map_err(|_| ShapeError::Malformed)
     });
-    let Ok((_, record)) = dispatch.client.send(&read, &mut receiver).await.result else {
+    let Ok((_, record)) = call.look_up(&read, &mut receiver).await else {
         found.notes.push("the record could not be read, so what would change is not shown".into());
         return;
     };

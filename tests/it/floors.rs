@@ -16,6 +16,7 @@ const FLOORS: [&[&str]; 6] = [
         "suggest",
         "arguments",
         "policy",
+        "agents",
         "request",
         "answer",
         "cursor",

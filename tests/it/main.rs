@@ -1,6 +1,8 @@
 //! Everything that needs more than pure code: a real MCP client against the server, the simulator behind it.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod binary;

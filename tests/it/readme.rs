@@ -44,6 +44,15 @@ fn tool_table() -> String {
             Effect::Write => "full",
             Effect::Destroy => "full (irreversible)",
         };
+        if entry.local.is_some() {
+            let group = &entry.group;
+            table.push_str(&format!(
+                "| `{}` | {} | {group}: {access} | none: it is answered here | |\n",
+                tool.name,
+                first_sentence(tool)
+            ));
+            continue;
+        }
         let root = if entry.request.api.root().starts_with("/scim") { "/scim/v2" } else { "" };
         let endpoint = format!("{} {root}{}", entry.request.method.as_str(), entry.request.path);
         let what = first_sentence(tool);

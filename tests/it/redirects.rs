@@ -10,12 +10,12 @@ use axum::{
 };
 use ironclad_mcp::{
     ironclad::{
-        Client, Failure, Head, Receiver, Settings, Unsound,
+        Client, Errand, Failure, Head, Receiver, Settings, Unsound,
         auth::{Auth, Credentials},
         retry::Patience,
     },
     manifest::{Api, Effect, Method},
-    request::Request,
+    request::{ActingUser, Request},
 };
 use tokio::{net::TcpListener, sync::Mutex};
 
@@ -83,8 +83,6 @@ async fn send(host: &Host, effect: Effect) -> Result<Vec<u8>, Failure> {
     let origin = host.url("");
     let settings = Settings {
         origin: origin.parse().unwrap(),
-        as_user_email: Some("maya@acme.example".into()),
-        as_user_id: None,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         patience: Patience { max_retries: 0, longest_wait: Duration::ZERO },
@@ -94,8 +92,9 @@ async fn send(host: &Host, effect: Effect) -> Result<Vec<u8>, Failure> {
     let method = if effect == Effect::Read { Method::Get } else { Method::Post };
     let path = "/public/api/v1/to".to_owned();
     let request = Request { api: Api::Public, method, path, query: Vec::new(), body: None, files: Vec::new(), effect };
-    let client = Client::new(settings, auth).unwrap();
-    client.send(&request, &mut Body::default()).await.result.map(|(_, body)| body)
+    let client = Client::new(settings, auth);
+    let user = ActingUser { email: Some("maya@acme.example".into()), id: None };
+    client.send(&request, &mut Body::default(), Errand::of(&user)).await.result.map(|(_, body)| body)
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ironclad_mcp::{
+    agents::Rights,
     audit::{AuditLog, Target},
     catalog::Catalog,
     cursor::CursorKey,
-    dispatch::{BodyUser, Dispatch},
+    dispatch::Dispatch,
     forms::Forms,
     ironclad::{
         self,
@@ -16,6 +17,7 @@ use ironclad_mcp::{
     launch_tools::{Choice, Launchers},
     policy,
     record_types::RecordTypes,
+    request::ActingUser,
     server::Server,
     simulator::{self, Simulator},
     transport,
@@ -309,8 +311,10 @@ impl Backstage {
 fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStream {
     let catalog = Arc::new(Catalog::load(None, "").unwrap());
     let dispatch = dispatch(setting, simulator, &catalog, audit);
+    let user = ActingUser { email: Some(simulator.credentials().as_user_email), id: None };
+    let rights = Rights { policy: setting.policy.clone(), user, share: None };
     let launchers = Launchers::new(setting.launch_tools.clone(), setting.template_refresh, String::new());
-    let server = Server::new(Arc::new(dispatch), catalog, launchers, "stdio");
+    let server = Server::new(Arc::new(dispatch), catalog, launchers, Arc::new(rights), "stdio");
     let (wire, far) = tokio::io::duplex(1 << 20);
     let (read, write) = tokio::io::split(far);
     tokio::spawn(transport::serve_lines(server, read, write, CancellationToken::new()));
@@ -331,23 +335,19 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
     let auth = Auth::new(Some(sign_in), &base_url);
     let settings = ironclad::Settings {
         origin: base_url.parse().unwrap(),
-        as_user_email: Some(credentials.as_user_email.clone()),
-        as_user_id: None,
         timeout: setting.timeout,
         connect_timeout: setting.timeout,
         patience: Patience { max_retries: setting.max_retries, longest_wait: Duration::from_secs(1) },
         rate_budget: setting.rate_budget,
     };
     Dispatch {
-        policy: setting.policy.clone(),
-        client: ironclad::Client::new(settings, auth).unwrap(),
+        client: ironclad::Client::new(settings, auth),
         forms: Forms::new(setting.template_refresh),
         records: RecordTypes::new(setting.template_refresh),
         audit: Arc::new(AuditLog::new(Target::File(audit))),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
-        body_user: setting.static_token.then(|| BodyUser::Email(credentials.as_user_email.clone())),
-        as_user: Some(credentials.as_user_email),
+        user_in_bodies: setting.static_token,
         max_result_bytes: setting.max_result_bytes,
         max_document_bytes: setting.max_document_bytes,
         upload_folders: UploadFolders::new(setting.upload_folders.clone()),
