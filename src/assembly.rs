@@ -3,6 +3,8 @@
 //! Nothing here goes out or waits: the HTTP stack, the token and the audit log are opened by the first call that needs
 //! them, so that a client sees the tools within milliseconds.
 
+mod credentials;
+
 use std::{
     hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, SocketAddr},
@@ -31,6 +33,8 @@ use crate::{
     simulator::{self, Simulator, SimulatorError},
     upload::UploadFolders,
 };
+
+pub use self::credentials::{endpoint, kept_login, known_grants, login_store, wanted};
 
 /// How long a launch form is good for: a person who mends a template wants to see it, and a chat lasts minutes.
 const FORM_LIFE: Duration = Duration::from_secs(60);
@@ -63,11 +67,14 @@ pub fn catalog(config: &Config) -> Result<Catalog, ConfigError> {
 /// What [`catalog`] finds, client credentials without an acting user, or no place for the audit log.
 pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
     let catalog = catalog(&config)?;
-    let Config { policy, acting_user, ironclad, secrets, scopes, audit, .. } = config;
+    let (credentials, login) = credentials::credentials(&config, &catalog)?;
+    let Config { policy, mut acting_user, ironclad, secrets, audit, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
-    let scopes = if scopes.is_empty() { catalog.scopes(&policy) } else { scopes };
-    let credentials = credentials(&secrets, scopes);
+    if let Some(login) = login {
+        // Whoever signed in acts, whatever the settings say (ironclad-api.md §2).
+        acting_user = ActingUser { email: login.user.email, id: login.user.id };
+    }
     if matches!(credentials, Some(Credentials::Client { .. })) && acting_user.name().is_none() {
         return Err(ConfigError::NoActingUser);
     }
@@ -97,14 +104,6 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
     let launchers = Launchers::new(choice, config.tools.template_refresh, config.tools.prefix);
     let rights = Arc::new(Rights { policy, user: acting_user, share: None });
     Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog), launchers, rights })
-}
-
-fn credentials(secrets: &Secrets, scopes: Vec<String>) -> Option<Credentials> {
-    if let Some(token) = &secrets.access_token {
-        return Some(Credentials::Token(token.clone()));
-    }
-    let OauthClient { id, secret } = secrets.client.clone()?;
-    Some(Credentials::Client { id: id.expose_secret().to_owned(), secret, scopes })
 }
 
 /// The key that seals a question while its answer is with the client.

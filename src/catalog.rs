@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     arguments::ArgumentCheck,
     error::ArgumentFault,
+    ironclad::auth::Grants,
     manifest::{self, Entry, Fault, Manifest},
     policy, resource_uri, schema_profile, tool_schema,
 };
@@ -78,6 +79,12 @@ impl Tool {
             launch: None,
             check: OnceLock::new(),
         }
+    }
+
+    /// Whether the token's scopes are enough for it, as far as they are known.
+    #[must_use]
+    pub fn is_reachable(&self, grants: &Grants) -> bool {
+        self.entry.scopes().all(|scope| grants.allow(scope))
     }
 
     /// The check of this tool's arguments.
@@ -264,9 +271,8 @@ impl Catalog {
     /// The scopes that the published tools need, each once.
     #[must_use]
     pub fn scopes(&self, settings: &policy::Settings) -> Vec<String> {
-        let entries = || self.published(settings).map(|tool| &tool.entry).filter(|entry| entry.local.is_none());
-        let lookups = entries().filter_map(|entry| entry.prepare?.scope()).map(str::to_owned);
-        let mut scopes: Vec<String> = entries().map(|entry| entry.scope.clone()).chain(lookups).collect();
+        let mut scopes: Vec<String> =
+            self.published(settings).flat_map(|tool| tool.entry.scopes()).map(str::to_owned).collect();
         scopes.sort();
         scopes.dedup();
         scopes

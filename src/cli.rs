@@ -52,10 +52,13 @@ pub enum Command {
     Audit(AuditArgs),
     /// Run the built-in Ironclad simulator alone
     Simulator(SimulatorArgs),
-    /// Sign in through the browser (not in this version yet: it says what to set instead)
+    /// Sign in through the browser; stdio, http, call and check then act as the user who allowed it
     Login(LoginArgs),
-    /// Forget a sign-in (not in this version yet)
+    /// Forget the sign-in of this host and client
     Logout,
+    /// Renews a kept login for a server that may be killed meanwhile; started by servers only
+    #[command(hide = true)]
+    RenewLogin,
 }
 
 /// Flags of `http`.
@@ -202,14 +205,37 @@ pub struct SimulatorArgs {
     /// Lifetime of access tokens, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = simulator::Settings::default().token_seconds)]
     pub token_seconds: u64,
+    /// Register the OAuth client with these scopes only, separated by commas [default: every scope there is]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub client_scopes: Option<Vec<String>>,
 }
 
 /// Flags of `login`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Port of the redirect, http://localhost:PORT/callback
+    /// Port of the redirect, http://localhost:PORT/callback, which must be registered with the client; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 8976)]
     pub redirect_port: u16,
+    /// Only print the page to open
+    #[arg(long)]
+    pub no_browser: bool,
+    /// Leave PKCE out, should Ironclad not take it
+    #[arg(long)]
+    pub no_pkce: bool,
+    /// Where the tokens are kept
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = KeepIn::Auto)]
+    pub keep_in: KeepIn,
+}
+
+/// Where `login` keeps its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeepIn {
+    /// In the operating system's key store where there is one, else in a file
+    Auto,
+    /// In the operating system's key store
+    Keyring,
+    /// In a file that only you can read
+    File,
 }
 
 impl Cli {

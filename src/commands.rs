@@ -8,6 +8,9 @@ mod check;
 mod console;
 mod demo;
 mod http;
+mod login;
+mod logout;
+mod renew;
 mod simulator;
 mod stdio;
 mod stop;
@@ -116,16 +119,15 @@ fn command(command: Command, options: Options) -> Ended {
         Command::Check => one_thread(check::run(configured(options))),
         Command::Audit(args) => audit::run(&args, &configured(options)?),
         Command::Simulator(args) => simulator::run(args, &configured(options)?),
-        Command::Login(_) | Command::Logout => Err(CommandError::Usage(
-            "signing in through the browser is not in this version yet: set IRONCLAD_CLIENT_ID, IRONCLAD_CLIENT_SECRET \
-             and IRONCLAD_AS_USER_EMAIL, or IRONCLAD_ACCESS_TOKEN"
-                .into(),
-        )),
+        Command::Login(args) => one_thread(login::run(args, configured(options)?)),
+        Command::Logout => one_thread(logout::run(configured(options)?)),
+        Command::RenewLogin => one_thread(renew::run()),
     }
 }
 
 fn configured(options: Options) -> Result<Config, ConfigError> {
-    let config = config::load(options)?;
+    let mut config = config::load(options)?;
+    config.program = std::env::current_exe().ok();
     log_to_stderr(&config.log);
     Ok(config)
 }
@@ -185,10 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn signing_in_says_what_to_set_instead() {
-        for command in [Command::Logout, Command::Login(crate::cli::LoginArgs { redirect_port: 8976 })] {
-            let told = super::command(command, Options::default()).unwrap_err().to_string();
-            assert!(told.contains("IRONCLAD_CLIENT_ID") && told.contains("IRONCLAD_ACCESS_TOKEN"), "{told}");
-        }
+    fn the_process_that_renews_a_login_finds_its_command() {
+        let cli = Cli::from_arguments(["ironclad-mcp", crate::ironclad::auth::renewal::COMMAND].map(OsString::from));
+        assert!(matches!(cli.unwrap().command, Some(Command::RenewLogin)));
     }
 }

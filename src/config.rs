@@ -66,6 +66,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`; empty is loopback names.
     pub allowed_origins: Vec<String>,
+    /// The program's own file; `None` where it is not known.
+    pub program: Option<PathBuf>,
     /// The program's own folder in the platform's state directory; `None` where there is none.
     pub state: Option<PathBuf>,
     /// `--audit-log`; `None` where there is no state directory to put it in.
@@ -195,6 +197,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         },
         scopes: values::words(options.scopes),
         state,
+        program: None,
         audit: audit.map(|path| if path == Path::new("-") { audit::Target::Stderr } else { audit::Target::File(path) }),
         secrets,
     })

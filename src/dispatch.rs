@@ -11,6 +11,7 @@ mod prepare;
 mod receive;
 mod record_action;
 mod record_properties;
+mod scopes;
 
 use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 
@@ -197,6 +198,7 @@ impl Call<'_> {
     ) -> Result<Reached, CallError> {
         let entry = &tool.entry;
         let verdict = self.decide(entry, record)?;
+        self.within_scopes(tool, record)?;
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
         let place = self.place(entry, &args)?;

@@ -178,15 +178,6 @@ impl Client {
         self.settings.timeout
     }
 
-    /// Fetches a token, if one has to be fetched.
-    ///
-    /// # Errors
-    /// No token can be had.
-    pub async fn sign_in(&self) -> Result<SecretString, AuthError> {
-        let http = self.http().map_err(|error| AuthError::Unreachable(error.without_url()))?;
-        self.auth.token(http, None).await
-    }
-
     fn http(&self) -> Result<&reqwest::Client, reqwest::Error> {
         if let Some(http) = self.http.get() {
             return Ok(http);
@@ -300,7 +291,11 @@ impl Client {
             let same_host = url.origin().ascii_serialization() == self.settings.origin.as_str();
             let mut builder = http.request(http_method(request.method), url.clone());
             if same_host {
-                builder = acting(builder.bearer_auth(token.expose_secret()), errand.user);
+                builder = builder.bearer_auth(token.expose_secret());
+                // Whoever signed in acts; a header would only be ignored (ironclad-api.md §2).
+                if !self.has_login() {
+                    builder = acting(builder, errand.user);
+                }
             }
             builder = match &request.body {
                 Some(body) if request.files.is_empty() => builder.json(body),

@@ -7,6 +7,7 @@
 //!   server       entry by name ................... unknown: protocol error -32602
 //!   dispatch     audit: a record is opened ....... a guard, so a dropped call writes its line too
 //!    0 policy     decide(entry)           access_denied, before any work
+//!      scopes     those of the token      forbidden, if Ironclad did not grant one that the tool needs
 //!    1 arguments  check(schema, args)     invalid_arguments, every fault with its path
 //!      forms      the launch form, cached; launch_form checks every attribute before anything is sent
 //!      cursor     open                    the place in a list

@@ -206,6 +206,15 @@ pub enum Preparation {
     WorkflowFilter,
 }
 
+impl Entry {
+    /// Every scope that a call needs: the endpoint's own, and that of the look-up before it.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        let lookup = self.prepare.and_then(Preparation::scope);
+        let own = std::iter::once(self.scope.as_str()).chain(lookup);
+        own.filter(|scope| self.local.is_none() && !scope.is_empty())
+    }
+}
+
 impl Preparation {
     /// The scope that the look-up itself needs; none where there is no look-up, or it only makes an error clearer.
     #[must_use]

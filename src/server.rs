@@ -2,13 +2,14 @@
 //!
 //! The published tools are made once; a call costs a look-up by name. Nothing here knows what a tool does.
 
+mod changes;
 mod completion;
 mod elicitation;
 mod progress;
 mod prompts;
 mod resources;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -25,7 +26,7 @@ use rmcp::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use self::{elicitation::Asker, progress::Waiting};
+use self::{changes::Changes, elicitation::Asker, progress::Waiting};
 use crate::{
     agents::{Agent, Rights},
     answer::{Answer, Resource},
@@ -44,6 +45,9 @@ const TOOLS_TTL_MS: u64 = 300_000;
 
 /// How long a client may keep what was looked up at Ironclad.
 const LOOKUPS_TTL_MS: u64 = choices::LIFE.as_secs() * 1000;
+
+/// How often it is looked whether a client that nothing is told is still there.
+const STILL_THERE: Duration = Duration::from_secs(60);
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
@@ -191,7 +195,14 @@ impl Server {
 
     /// Whether the caller is granted a tool.
     fn grants(&self, tool: &catalog::Tool, _cx: &RequestContext<RoleServer>) -> bool {
-        policy::visible(&tool.entry, &self.shared.rights.policy).is_ok()
+        let Shared { rights, dispatch, .. } = &*self.shared;
+        policy::visible(&tool.entry, &rights.policy).is_ok() && tool.is_reachable(&dispatch.client.grants().borrow())
+    }
+
+    /// Every change of the list of tools from now on.
+    fn changes(&self) -> Changes {
+        let Shared { launchers, dispatch, catalog, .. } = &*self.shared;
+        Changes::new(launchers, dispatch.client.grants(), Arc::clone(catalog))
     }
 
     fn caller(&self, cx: &RequestContext<RoleServer>) -> Caller<'static> {
@@ -316,6 +327,9 @@ impl ServerHandler for Server {
         if self.shared.launches {
             tools.extend(self.shared.launchers.ready().await.tools.iter().map(|tool| published(tool)));
         }
+        let grants = self.shared.dispatch.client.grants();
+        let grants = Arc::clone(&grants.borrow());
+        tools.retain(|tool| self.tool(&tool.name).is_none_or(|tool| tool.is_reachable(&grants)));
         let mut result = ListToolsResult::with_all_items(tools);
         self.keep(&cx, self.ttl_ms(), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
@@ -387,16 +401,23 @@ impl ServerHandler for Server {
 
     /// A client of a session is told by itself that the tools changed.
     async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
-        if !self.shared.launches {
+        let Shared { launchers, launches, .. } = &*self.shared;
+        let (launches, launchers, mut changes) = (*launches, Arc::clone(launchers), self.changes());
+        if !launches && !self.shared.dispatch.client.can_renew() {
             return;
         }
-        let launchers = Arc::clone(&self.shared.launchers);
         tokio::spawn(async move {
-            // The first tools are no change: whoever lists the tools before they are there waits for them.
-            launchers.ready().await;
-            let mut changes = launchers.changes();
-            while changes.changed().await.is_ok() && !cx.peer.is_transport_closed() {
-                if cx.peer.notify_tool_list_changed().await.is_err() {
+            if launches {
+                // The first tools are no change: whoever lists the tools before they are there waits for them.
+                launchers.ready().await;
+                changes.forget_templates();
+            }
+            loop {
+                let changed = tokio::time::timeout(STILL_THERE, changes.next()).await;
+                if changed == Ok(false) || cx.peer.is_transport_closed() {
+                    break;
+                }
+                if changed == Ok(true) && cx.peer.notify_tool_list_changed().await.is_err() {
                     break;
                 }
             }
@@ -409,11 +430,11 @@ impl ServerHandler for Server {
 
     /// A client without a session listens on a stream of its own.
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut changes = self.shared.launchers.changes();
+        let mut changes = self.changes();
         loop {
             tokio::select! {
-                changed = changes.changed() => {
-                    if changed.is_err() || subscription.sink().notify_tool_list_changed().await.is_err() {
+                goes_on = changes.next() => {
+                    if !goes_on || subscription.sink().notify_tool_list_changed().await.is_err() {
                         return Ok(());
                     }
                 }

@@ -3,7 +3,9 @@
 //! Scopes and the acting user are proved by the cheapest read of each published group, because Ironclad tells about
 //! neither in any other way that every kind of token may ask.
 
-use std::{collections::BTreeSet, fs::OpenOptions, io, path::Path, process::ExitCode};
+mod sign_in;
+
+use std::{collections::BTreeSet, fs::OpenOptions, io, path::Path, process::ExitCode, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
@@ -13,10 +15,9 @@ use crate::{
     assembly::{self, Assembly},
     audit::Target,
     catalog::{Catalog, Tool},
-    config::{Config, ConfigError, Secrets},
+    config::{Config, ConfigError},
     dispatch::{Caller, Dispatch},
     error::{CallError, Code},
-    ironclad::auth::AuthError,
 };
 
 /// The lines told so far, as far as they decide the exit code.
@@ -61,7 +62,11 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
         None => return wrong(&mut report, "audit log", &ConfigError::NoStateDirectory),
         Some(target) => audit_log(target, &mut report)?,
     }
-    let Some(how) = credentials(&config.secrets) else {
+    let kept = match assembly::kept_login(&config) {
+        Ok(kept) => kept,
+        Err(error) => return wrong(&mut report, "credentials", &error),
+    };
+    let Some(how) = sign_in::credentials(&config.secrets, kept.as_ref()) else {
         report.fail(
             "credentials: none; set IRONCLAD_CLIENT_ID and IRONCLAD_CLIENT_SECRET, or IRONCLAD_ACCESS_TOKEN (environment \
              only)",
@@ -69,16 +74,21 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
         return Ok(ExitCode::from(FAILED));
     };
     let is_static = config.secrets.access_token.is_some();
+    let named = !config.scopes.is_empty();
     let Assembly { dispatch, catalog, rights, .. } = match assembly::assemble(config) {
         Ok(assembly) => assembly,
         Err(error) => return wrong(&mut report, "credentials", &error),
     };
     report.ok(&format!("credentials: {how}"))?;
     let agent = Agent::new(AGENT, rights);
-    if token(&dispatch, is_static, &mut report).await?
-        && reads(&dispatch, &catalog, &agent, &mut report).await?
-        && is_static
-    {
+    if let Some((store, _)) = kept.as_ref().filter(|(store, _)| store.is_exposed()) {
+        report.fail(&format!("credentials: others can read {}; chmod 600 it", store.path().display()))?;
+    }
+    let signed_in = sign_in::token(&dispatch, is_static, &mut report).await?;
+    if signed_in {
+        sign_in::scopes(&dispatch, &catalog, (agent.policy(), named), &mut report)?;
+    }
+    if signed_in && reads(&dispatch, &catalog, &agent, &mut report).await? && is_static {
         report.ok(&format!("host: {} answers, and takes the token", dispatch.client.origin()))?;
     }
     drop(simulator);
@@ -113,55 +123,6 @@ fn writable(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-fn credentials(secrets: &Secrets) -> Option<&'static str> {
-    match (&secrets.access_token, &secrets.client) {
-        (Some(_), Some(_)) => Some("a static token (the client credentials beside it are not used)"),
-        (Some(_), None) => Some("a static token"),
-        (None, Some(_)) => Some("client credentials"),
-        (None, None) => None,
-    }
-}
-
-/// Whether there is a token to try.
-async fn token(dispatch: &Dispatch, is_static: bool, report: &mut Report) -> Result<bool, CommandError> {
-    let origin = dispatch.client.origin();
-    match dispatch.client.sign_in().await {
-        // Nothing was sent for a static token; the reads will tell.
-        Ok(_) if is_static => Ok(true),
-        Ok(_) => {
-            report.ok(&format!("host: {origin} answers"))?;
-            report.ok("token: issued")?;
-            Ok(true)
-        }
-        Err(error @ AuthError::Unreachable(_)) => {
-            let why = causes(&error);
-            report.fail(&format!(
-                "host: {origin} cannot be reached ({why}); check --region (IRONCLAD_REGION), the network and the proxy"
-            ))?;
-            Ok(false)
-        }
-        Err(error @ (AuthError::Refused { .. } | AuthError::NoToken | AuthError::NoCredentials)) => {
-            report.ok(&format!("host: {origin} answers"))?;
-            report.fail(&format!(
-                "token: {error}; check IRONCLAD_CLIENT_ID, IRONCLAD_CLIENT_SECRET, the client's scopes in Ironclad, and \
-                 the region"
-            ))?;
-            Ok(false)
-        }
-    }
-}
-
-/// An error with what is behind it, down to the last cause.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
-}
-
 /// Whether any read was answered.
 async fn reads(
     dispatch: &Dispatch,
@@ -169,7 +130,9 @@ async fn reads(
     agent: &Agent,
     report: &mut Report,
 ) -> Result<bool, CommandError> {
-    let published = || catalog.published(agent.policy()).filter(|tool| tool.entry.local.is_none());
+    let grants = dispatch.client.grants().borrow().clone();
+    let is_tried = |tool: &&Arc<Tool>| tool.entry.local.is_none() && tool.is_reachable(&grants);
+    let published = || catalog.published(agent.policy()).filter(is_tried);
     let groups: BTreeSet<&str> = published().map(|tool| tool.entry.group.as_str()).collect();
     let mut read = false;
     for group in groups {

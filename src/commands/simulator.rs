@@ -21,6 +21,7 @@ pub(super) fn run(args: SimulatorArgs, _logged: &Config) -> Ended {
             rate_limits: !args.no_rate_limits,
             faults: args.faults,
             token_seconds: args.token_seconds,
+            client_scopes: args.client_scopes,
             ..Settings::default()
         };
         let simulator = Simulator::start(args.listen, settings).await?;

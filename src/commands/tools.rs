@@ -20,7 +20,9 @@ use crate::{
 /// Prints the tools; only typed launch tools take a sign-in, and only where they are published.
 pub(super) async fn run(args: ToolsArgs, config: Config) -> Ended {
     let catalog = assembly::catalog(&config)?;
-    let mut tools: Vec<Arc<Tool>> = catalog.published(&config.policy).cloned().collect();
+    let grants = assembly::known_grants(&config)?;
+    let published = catalog.published(&config.policy).filter(|tool| tool.is_reachable(&grants));
+    let mut tools: Vec<Arc<Tool>> = published.cloned().collect();
     tools.extend(typed(config, &catalog).await?);
     let default = if stdout_is_terminal() { ToolsFormat::Markdown } else { ToolsFormat::Mcp };
     say(&printed(&tools, args.format.unwrap_or(default))?)?;

@@ -91,9 +91,12 @@ pub enum ConfigError {
     /// Client credentials without an acting user (ironclad-api.md §2).
     #[error(
         "client credentials need an acting user: set --as-user-email (IRONCLAD_AS_USER_EMAIL) or --as-user-id \
-         (IRONCLAD_AS_USER_ID)"
+         (IRONCLAD_AS_USER_ID), or sign in with `ironclad-mcp login`"
     )]
     NoActingUser,
+    /// There is a kept login, or should be one, that cannot be used.
+    #[error("the kept login cannot be used: {0}; run `ironclad-mcp login` again, or `ironclad-mcp logout`")]
+    KeptLogin(String),
     /// There is no state directory for the audit log.
     #[error(
         "no home directory is known, so there is no place for the audit log; set --audit-log (IRONCLAD_AUDIT_LOG) to \

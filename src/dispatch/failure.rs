@@ -58,29 +58,23 @@ fn over_budget(wait: Duration) -> CallError {
 }
 
 fn no_token(error: &AuthError) -> CallError {
-    match error {
-        AuthError::Unreachable(_) => CallError::new(
+    let (code, message, hint) = match error {
+        AuthError::Unreachable(_) => (
             Code::UpstreamUnavailable,
-            "Ironclad cannot be reached: no token could be fetched",
-            "nothing was sent; check the network, the proxy and the base URL, and try again",
+            "Ironclad cannot be reached: no token could be fetched".to_owned(),
+            format!("nothing was sent; {}", error.cure()),
         ),
-        AuthError::NoCredentials => CallError::new(
-            Code::Unauthorized,
-            "no credentials for Ironclad are set",
-            "the operator must set IRONCLAD_CLIENT_ID and IRONCLAD_CLIENT_SECRET, or IRONCLAD_ACCESS_TOKEN",
-        ),
-        AuthError::Refused { .. } => CallError::new(
-            Code::Unauthorized,
-            quoted(&error.to_string()),
-            "the operator must check IRONCLAD_CLIENT_ID, IRONCLAD_CLIENT_SECRET, the scopes of the client and the region",
-        ),
-        AuthError::NoToken => CallError::new(
-            Code::Unauthorized,
-            error.to_string(),
-            "the operator must check that the base URL is an Ironclad host",
-        ),
-    }
-    .with_outcome(Outcome::NotSent)
+        AuthError::NoCredentials => {
+            (Code::Unauthorized, "no credentials for Ironclad are set".to_owned(), error.cure().to_owned())
+        }
+        AuthError::Refused { .. }
+        | AuthError::NoToken
+        | AuthError::LoginEnded { .. }
+        | AuthError::LoggedOut
+        | AuthError::OtherUser { .. }
+        | AuthError::Store(_) => (Code::Unauthorized, quoted(&error.to_string()), error.cure().to_owned()),
+    };
+    CallError::new(code, message, hint).with_outcome(Outcome::NotSent)
 }
 
 /// An error body of Ironclad's, in any of its shapes (ironclad-api.md §3).
@@ -154,7 +148,7 @@ fn hint(entry: &Entry, code: Code, words: &Words, head: &Head) -> String {
     let look = entry.verify_with.as_deref().unwrap_or("the matching get or list tool");
     match code {
         Code::Unauthorized => {
-            "Ironclad does not take the token; the operator must renew IRONCLAD_ACCESS_TOKEN, or check the client's id and secret"
+            "Ironclad does not take the token; the operator must renew IRONCLAD_ACCESS_TOKEN, check the client's id and secret, or run `ironclad-mcp login` again"
                 .into()
         }
         Code::Forbidden => format!(
@@ -227,7 +221,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::manifest;
+    use crate::{ironclad::auth::Unreached, manifest};
 
     fn entry(effect: &str) -> Entry {
         let (prefix, method) = if effect == "read" { ("", "GET") } else { ("WRITE: ", "PATCH") };
@@ -309,7 +303,7 @@ mod tests {
             (Failure::Unsound(head(200), Unsound::TooLarge(9)), Code::ResponseTooLarge, Code::OutcomeUnknown),
             (Failure::NeverArrived(no_connection()), Code::UpstreamUnavailable, Code::UpstreamUnavailable),
             (
-                Failure::NoToken(AuthError::Unreachable(no_connection())),
+                Failure::NoToken(AuthError::Unreachable(Unreached("refused".into()))),
                 Code::UpstreamUnavailable,
                 Code::UpstreamUnavailable,
             ),

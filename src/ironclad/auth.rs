@@ -1,19 +1,39 @@
-//! Gets the bearer token of a request: a static one, or one by client credentials, fetched once for all who wait.
+//! Gets the bearer token of a request, whoever signs in: a static token, a kept login, or the client itself.
 //!
-//! A token is fetched again shortly before it ends, or when Ironclad refuses it. Ironclad answers a wrong secret with
-//! 403 `unauthorized_client`, where RFC 6749 §5.2 has 401 (ironclad-api.md §12).
+//! A token is fetched again shortly before it ends, or when Ironclad refuses it, and once for all who wait. It is never
+//! looked into: an egress proxy may have put a stand-in in its place.
 
-use std::time::{Duration, Instant};
+mod client;
+pub mod endpoint;
+pub mod grants;
+mod kept;
+pub mod login;
+pub mod renewal;
+pub mod seal;
+pub mod sign_in;
+pub mod store;
+mod user;
 
-use oauth2::{
-    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RequestTokenError, Scope, TokenResponse, TokenUrl,
-    basic::BasicClient,
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use self::{
+    client::ByClient,
+    endpoint::Endpoint,
+    login::Login,
+    renewal::{Order, Report},
+    sign_in::SignIn,
+    store::StoreError,
 };
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+pub use self::{
+    grants::{Grants, Wanted},
+    kept::Kept,
+};
+use super::Client;
 
 /// How a caller signs in.
-#[derive(Debug, Clone)]
 pub enum Credentials {
     /// A bearer token that is used as it is.
     Token(SecretString),
@@ -24,8 +44,10 @@ pub enum Credentials {
         /// The client's secret.
         secret: SecretString,
         /// The scopes asked for.
-        scopes: Vec<String>,
+        scopes: Wanted,
     },
+    /// A login through the browser that is kept on this machine, and what it may do.
+    Login(Box<Kept>, Grants),
 }
 
 /// Why no token can be had.
@@ -44,42 +66,123 @@ pub enum AuthError {
     },
     /// The token endpoint cannot be reached.
     #[error("the token endpoint cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[source] Unreached),
     /// The token endpoint answered something that is no token.
     #[error("the token endpoint answered something that is no token")]
     NoToken,
+    /// Ironclad no longer renews the kept login.
+    #[error("the kept login has ended: Ironclad renews it no more{}", .description.as_ref().map(|d| format!(" ({d})")).unwrap_or_default())]
+    LoginEnded {
+        /// Ironclad's explanation.
+        description: Option<String>,
+    },
+    /// The kept login was there when the program began, and is gone.
+    #[error("the kept login was forgotten by `logout`")]
+    LoggedOut,
+    /// The kept login is another person's than when the program began.
+    #[error("the kept login was {began_as}'s when this program began, and is {now}'s now")]
+    OtherUser {
+        /// Whose it was.
+        began_as: String,
+        /// Whose it is.
+        now: String,
+    },
+    /// The kept login cannot be read or kept.
+    #[error("the kept login cannot be used: {0}")]
+    Store(#[from] StoreError),
 }
 
-struct Fetched {
-    token: SecretString,
-    /// When to fetch the next one.
-    until: Instant,
+/// What kept a request from being answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreached(pub String);
+
+impl AuthError {
+    /// What can be done about it. Ironclad's words for a refusal are not RFC 6749's (ironclad-api.md §12).
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::NoCredentials => {
+                "the operator must set IRONCLAD_CLIENT_ID and IRONCLAD_CLIENT_SECRET, or IRONCLAD_ACCESS_TOKEN"
+            }
+            Self::Refused { code, .. } if matches!(code.as_str(), "unauthorized_client" | "invalid_client") => {
+                "the operator must check IRONCLAD_CLIENT_ID, IRONCLAD_CLIENT_SECRET and the region: Ironclad does not know \
+                 the client, its secret is wrong, or it may not sign in this way"
+            }
+            Self::Refused { code, .. } if code == "invalid_scope" => {
+                "an Ironclad administrator must add the scopes to the client, or the operator leave them out with \
+                 --scopes, --toolsets or --exclude-tools"
+            }
+            Self::Refused { .. } => {
+                "the operator must check IRONCLAD_CLIENT_ID, IRONCLAD_CLIENT_SECRET, the scopes of the client and the region"
+            }
+            Self::Unreachable(_) => "check the network, the proxy and the base URL, and try again",
+            Self::NoToken => "the operator must check that the base URL is an Ironclad host",
+            Self::LoginEnded { .. } | Self::LoggedOut => {
+                "run `ironclad-mcp login` again on the server's machine; the server takes it up by itself"
+            }
+            Self::OtherUser { .. } => {
+                "start the server again to act as the new user, or run `ironclad-mcp login` as the one before"
+            }
+            Self::Store(_) => "make it readable and writable for the server's user, or run `ironclad-mcp login` again",
+        }
+    }
+
+    /// The endpoint cannot be reached, by the last cause of an error; its URL is nobody's business.
+    pub(super) fn unreachable(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Self::Unreachable(Unreached(cause.to_string()))
+    }
+}
+
+enum Source {
+    Nobody,
+    Token(SecretString),
+    Client(Box<ByClient>),
+    Login(Box<Kept>),
 }
 
 /// The tokens of one account.
 pub struct Auth {
-    credentials: Option<Credentials>,
-    token_url: String,
-    fetched: Mutex<Option<Fetched>>,
+    source: Source,
+    grants: watch::Sender<Arc<Grants>>,
 }
-
-/// How long before its end a token is no longer used.
-const MARGIN: Duration = Duration::from_secs(60);
-
-/// How long a token is used whose lifetime Ironclad did not say.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(3600);
 
 impl Auth {
     /// The tokens of `credentials` at an Ironclad host.
     #[must_use]
     pub fn new(credentials: Option<Credentials>, origin: &str) -> Self {
-        Self { credentials, token_url: format!("{origin}/oauth/token"), fetched: Mutex::new(None) }
+        let (source, grants) = match credentials {
+            None => (Source::Nobody, Grants::default()),
+            Some(Credentials::Token(token)) => (Source::Token(token), Grants::default()),
+            Some(Credentials::Login(kept, grants)) => (Source::Login(kept), grants),
+            Some(Credentials::Client { id, secret, scopes }) => {
+                // What the operator named is all that will be granted; the rest shows with the first token.
+                let known = match &scopes {
+                    Wanted::Named(scopes) => Grants::of(scopes, None),
+                    Wanted::Needed(_) => Grants::default(),
+                };
+                let endpoint = Endpoint { origin: origin.to_owned(), id, secret };
+                (Source::Client(Box::new(ByClient::new(endpoint, scopes))), known)
+            }
+        };
+        Self { source, grants: watch::Sender::new(Arc::new(grants)) }
     }
 
     /// Whether a refused token can be replaced by a fresh one.
     #[must_use]
     pub fn can_renew(&self) -> bool {
-        matches!(self.credentials, Some(Credentials::Client { .. }))
+        matches!(self.source, Source::Client(_) | Source::Login(_))
+    }
+
+    /// What the tokens may do, as far as is known, and every change of it.
+    #[must_use]
+    pub fn grants(&self) -> watch::Receiver<Arc<Grants>> {
+        self.grants.subscribe()
     }
 
     /// The token to use now; `refused` is one that Ironclad would not take.
@@ -91,69 +194,55 @@ impl Auth {
         http: &reqwest::Client,
         refused: Option<&SecretString>,
     ) -> Result<SecretString, AuthError> {
-        let (id, secret, scopes) = match &self.credentials {
-            None => return Err(AuthError::NoCredentials),
-            Some(Credentials::Token(token)) => return Ok(token.clone()),
-            Some(Credentials::Client { id, secret, scopes }) => (id, secret, scopes),
-        };
-        // Held while fetching: whoever else needs the token waits here for the same one.
-        let mut fetched = self.fetched.lock().await;
-        if let Some(known) = fetched.as_ref()
-            && known.until > Instant::now()
-            && refused.is_none_or(|refused| refused.expose_secret() != known.token.expose_secret())
-        {
-            return Ok(known.token.clone());
+        match &self.source {
+            Source::Nobody => Err(AuthError::NoCredentials),
+            Source::Token(token) => Ok(token.clone()),
+            Source::Client(client) => client.token(http, refused, &self.grants).await,
+            Source::Login(kept) => kept.token(http, refused, &self.grants).await,
         }
-        let fresh =
-            Box::pin(fetch(http.clone(), self.token_url.clone(), (id.clone(), secret.clone()), scopes.clone())).await?;
-        let token = fresh.token.clone();
-        *fetched = Some(fresh);
-        Ok(token)
     }
 }
 
-async fn fetch(
-    http: reqwest::Client,
-    token_url: String,
-    (id, secret): (String, SecretString),
-    scopes: Vec<String>,
-) -> Result<Fetched, AuthError> {
-    let token_url = TokenUrl::new(token_url).map_err(|_| AuthError::NoToken)?;
-    let client = BasicClient::new(ClientId::new(id))
-        .set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-        .set_auth_type(AuthType::RequestBody)
-        .set_token_uri(token_url);
-    let request = client.exchange_client_credentials().add_scopes(scopes.into_iter().map(Scope::new));
-    let send = move |request| bridge(http.clone(), request);
-    let reply = request.request_async(&send).await.map_err(refusal)?;
-    let lifetime = reply.expires_in().unwrap_or(UNSAID_LIFETIME);
-    Ok(Fetched {
-        token: SecretString::from(reply.access_token().secret().clone()),
-        until: Instant::now() + lifetime.saturating_sub(MARGIN).max(lifetime / 2),
-    })
-}
-
-type TokenError = RequestTokenError<reqwest::Error, oauth2::basic::BasicErrorResponse>;
-
-fn refusal(error: TokenError) -> AuthError {
-    match error {
-        RequestTokenError::ServerResponse(reply) => {
-            AuthError::Refused { code: reply.error().to_string(), description: reply.error_description().cloned() }
-        }
-        RequestTokenError::Request(error) => AuthError::Unreachable(error.without_url()),
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => AuthError::NoToken,
+impl Client {
+    /// Fetches a token, if one has to be fetched.
+    ///
+    /// # Errors
+    /// No token can be had.
+    pub async fn sign_in(&self) -> Result<SecretString, AuthError> {
+        self.auth.token(self.http().map_err(AuthError::unreachable)?, None).await
     }
-}
 
-/// oauth2's own reqwest feature pins an older reqwest, so requests pass through our client by hand.
-async fn bridge(http: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
-    let reply = http.execute(request.try_into()?).await?;
-    // Trouble over there says nothing about our credentials, and may pass.
-    let in_trouble = reply.status().is_server_error() || reply.status() == http::StatusCode::TOO_MANY_REQUESTS;
-    let reply = if in_trouble { reply.error_for_status()? } else { reply };
-    let mut bridged = http::Response::new(Vec::new());
-    *bridged.status_mut() = reply.status();
-    *bridged.headers_mut() = reply.headers().clone();
-    *bridged.body_mut() = reply.bytes().await?.to_vec();
-    Ok(bridged)
+    /// What the tokens may do, as far as is known, and every change of it.
+    #[must_use]
+    pub fn grants(&self) -> watch::Receiver<Arc<Grants>> {
+        self.auth.grants()
+    }
+
+    /// Whether a kept login signs in.
+    #[must_use]
+    pub fn has_login(&self) -> bool {
+        matches!(self.auth.source, Source::Login(_))
+    }
+
+    /// Whether a refused token can be replaced by a fresh one, whose scopes may differ.
+    #[must_use]
+    pub fn can_renew(&self) -> bool {
+        self.auth.can_renew()
+    }
+
+    /// Redeems the code of a sign-in through the browser.
+    ///
+    /// # Errors
+    /// Ironclad does not take it.
+    pub async fn redeem(&self, sign_in: SignIn, code: &SecretString) -> Result<Login, AuthError> {
+        sign_in.redeem(self.http().map_err(AuthError::unreachable)?, code).await
+    }
+
+    /// Renews a kept login for another process.
+    pub async fn renew(&self, order: Order) -> Report {
+        match self.http() {
+            Ok(http) => order.carry_out(http).await,
+            Err(error) => Report::Unreachable(error.without_url().to_string()),
+        }
+    }
 }

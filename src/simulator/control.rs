@@ -32,6 +32,11 @@ const INDEX: &[(&str, &str, &str)] = &[
     ("POST", "/__simulator/templates/{id}/republish", "gives a template a new id; the old one is gone"),
     ("POST", "/__simulator/tokens/expire", "every issued access token becomes expired"),
     ("POST", "/__simulator/tokens/revoke", "every issued access and refresh token is refused from now on"),
+    (
+        "POST",
+        "/__simulator/oauth",
+        "{\"scopes\": [of the client] or null for all, \"namesRefusedScope\": bool, \"tokenSeconds\": n, for new tokens}",
+    ),
     ("POST", "/__simulator/rate-limits", "{\"enabled\": bool, \"limits\": {bucket: n}, \"windowSeconds\": n}"),
     ("POST", "/__simulator/async-launch", "{\"milliseconds\": n}: how long asynchronous launches take"),
     ("POST", "/__simulator/filters", "{\"type\": bool}: whether [type] works in record filters"),
@@ -78,6 +83,7 @@ fn route(world: &World, inner: &mut Inner, request: &Incoming, payload: &Payload
         ("POST", ["templates", id, "republish"]) => republish(world.store(inner), id),
         ("POST", ["tokens", "expire"]) => Ok(Reply::changed(json!({ "expired": inner.sessions.expire_all() }))),
         ("POST", ["tokens", "revoke"]) => Ok(Reply::changed(json!({ "revoked": inner.sessions.revoke_all() }))),
+        ("POST", ["oauth"]) => set_oauth(inner, payload),
         ("POST", ["rate-limits"]) => set_limits(inner, payload),
         ("POST", ["async-launch"]) => {
             let wait = member(payload, "milliseconds").and_then(Value::as_u64);
@@ -163,6 +169,26 @@ fn republish(store: &mut Store, id: &str) -> Outcome {
     };
     *place = Arc::new(Template { id: fresh.clone(), ..Template::clone(place) });
     Ok(Reply::changed(json!({ "id": fresh, "previousId": id })))
+}
+
+fn set_oauth(inner: &mut Inner, payload: &Payload) -> Outcome {
+    let sessions = &mut inner.sessions;
+    match member(payload, "scopes") {
+        None => {}
+        Some(Value::Null) => sessions.client.registered = None,
+        Some(scopes) => {
+            let scopes: Option<Vec<String>> = serde_json::from_value(scopes.clone()).ok();
+            let scopes = scopes.ok_or_else(|| ApiError::invalid("scopes", "scopes must be an array of texts"))?;
+            sessions.client.registered = Some(scopes);
+        }
+    }
+    if let Some(named) = member(payload, "namesRefusedScope").and_then(Value::as_bool) {
+        sessions.client.names_refused = named;
+    }
+    if let Some(seconds) = member(payload, "tokenSeconds").and_then(Value::as_u64) {
+        sessions.lifetime = Duration::from_secs(seconds);
+    }
+    Ok(Reply::no_content())
 }
 
 fn set_limits(inner: &mut Inner, payload: &Payload) -> Outcome {

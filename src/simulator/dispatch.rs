@@ -73,7 +73,7 @@ impl World {
     /// A world without data yet.
     pub(crate) fn new(origin: String, settings: Settings, faults: Faults) -> Self {
         let inner = Inner {
-            sessions: Sessions::new(settings.seed, settings.token_seconds),
+            sessions: Sessions::new(settings.seed, settings.token_seconds, settings.client_scopes.clone()),
             limits: Limits::new(settings.rate_limits),
             log: RequestLog::default(),
             store: None,

@@ -10,6 +10,7 @@ use super::exchange::Actor;
 use super::incoming::Incoming;
 use super::people::Person;
 use super::random::Random;
+use super::scopes::Registration;
 
 /// The simulator's one OAuth client.
 pub(crate) const CLIENT_ID: &str = "3f6c1f0e-8a57-4b7e-9d21-5c0a7be4d913";
@@ -66,8 +67,11 @@ pub(crate) struct Pending {
 /// All codes and tokens of this simulator.
 #[derive(Debug)]
 pub(crate) struct Sessions {
+    /// What the client was registered with.
+    pub(crate) client: Registration,
+    /// How long access tokens live that are issued from now on.
+    pub(crate) lifetime: Duration,
     random: Random,
-    lifetime: Duration,
     tokens: HashMap<String, Grant>,
     codes: HashMap<String, Pending>,
     refresh: HashMap<String, Pending>,
@@ -86,10 +90,11 @@ pub(crate) struct Issued {
 
 impl Sessions {
     /// No tokens but the legacy one; issued ones live `token_seconds`.
-    pub(crate) fn new(seed: u64, token_seconds: u64) -> Self {
+    pub(crate) fn new(seed: u64, token_seconds: u64, client_scopes: Option<Vec<String>>) -> Self {
         let legacy =
             Grant { kind: GrantKind::Legacy, scopes: Vec::new(), user_id: None, expires: None, revoked: false };
         Self {
+            client: Registration::new(client_scopes),
             random: Random::new(seed ^ 0x0A17),
             lifetime: Duration::from_secs(token_seconds),
             tokens: HashMap::from([(LEGACY_TOKEN.to_owned(), legacy)]),
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_client_credentials_token_must_name_an_acting_user() {
-        let mut sessions = Sessions::new(1, 60);
+        let mut sessions = Sessions::new(1, 60, None);
         let token = format!("Bearer {}", sessions.issue_for_client(vec!["a".into()]).access);
         let everyone = people();
         let nobody = request(&[("authorization", &token)]);
@@ -261,7 +266,7 @@ mod tests {
 
     #[test]
     fn expiring_tokens_leaves_the_legacy_one() {
-        let mut sessions = Sessions::new(1, 60);
+        let mut sessions = Sessions::new(1, 60, None);
         let token = format!("Bearer {}", sessions.issue_for_client(Vec::new()).access);
         assert_eq!(sessions.expire_all(), 1);
         let error = sessions.authenticate(&request(&[("authorization", &token)])).expect_err("expired");
@@ -272,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_token_without_the_scope_is_forbidden() {
-        let mut sessions = Sessions::new(1, 60);
+        let mut sessions = Sessions::new(1, 60, None);
         let token = format!("Bearer {}", sessions.issue_for_client(vec!["public.records.readRecords".into()]).access);
         let grant = sessions.authenticate(&request(&[("authorization", &token)])).expect("issued");
         assert!(grant.require("public.records.readRecords").is_ok());

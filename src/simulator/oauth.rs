@@ -90,7 +90,8 @@ fn token(request: &Incoming, sessions: &mut Sessions) -> Result<Reply, OAuthErro
         "refresh_token" => by_refresh(&fields, sessions),
         "client_credentials" => {
             let asked = field("scope");
-            let granted = scopes::parse(asked, scopes::offered(true)).map_err(|scope| bad_scope(&scope))?;
+            let granted =
+                scopes::parse(asked, sessions.client.offered(true)).map_err(|scope| bad_scope(&scope, sessions))?;
             let issued = sessions.issue_for_client(granted.clone());
             Ok(token_reply(&issued, (!asked.is_empty()).then_some(&granted)))
         }
@@ -134,7 +135,7 @@ fn by_refresh(fields: &HashMap<String, String>, sessions: &mut Sessions) -> Resu
         Ok(granted) => granted,
         Err(scope) => {
             sessions.restore_refresh(token, pending);
-            return Err(bad_scope(&scope));
+            return Err(bad_scope(&scope, sessions));
         }
     };
     let scope_asked = pending.scope_asked || !asked.is_empty();
@@ -142,8 +143,10 @@ fn by_refresh(fields: &HashMap<String, String>, sessions: &mut Sessions) -> Resu
     Ok(token_reply(&issued, scope_asked.then_some(&granted)))
 }
 
-fn bad_scope(scope: &str) -> OAuthError {
-    OAuthError::new(400, "invalid_scope", format!("scope {scope} is not available to this client"))
+fn bad_scope(scope: &str, sessions: &Sessions) -> OAuthError {
+    let named = format!("scope {scope} is not available to this client");
+    let told = if sessions.client.names_refused { named } else { "a scope is not available to this client".to_owned() };
+    OAuthError::new(400, "invalid_scope", told)
 }
 
 fn pkce_holds(challenge: Option<&(String, String)>, verifier: &str) -> bool {
@@ -208,7 +211,7 @@ fn user_info(request: &Incoming, sessions: &Sessions, people: &[Person]) -> Repl
     let Some(person) = people.iter().find(|person| person.id == id) else {
         return Reply::ok(json!({ "code": "NOT_FOUND", "message": "user does not exist" })).with_status(404);
     };
-    let scopes = if grant.kind == GrantKind::Legacy { scopes::offered(false) } else { grant.scopes };
+    let scopes = if grant.kind == GrantKind::Legacy { sessions.client.offered(false) } else { grant.scopes };
     Reply::ok(json!({
         "sub": person.id,
         "id": person.id,

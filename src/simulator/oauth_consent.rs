@@ -25,7 +25,7 @@ pub(crate) fn authorize(request: &Incoming, sessions: &mut Sessions, people: &[P
         return send_back(redirect, query, &[("error", "unsupported_response_type")]);
     }
     let asked = query.get("scope").unwrap_or_default();
-    let Ok(granted) = scopes::parse(asked, scopes::offered(false)) else {
+    let Ok(granted) = scopes::parse(asked, sessions.client.offered(false)) else {
         return send_back(redirect, query, &[("error", "invalid_scope")]);
     };
     let wants_page = request.header("accept").is_some_and(|accept| accept.contains("text/html"));

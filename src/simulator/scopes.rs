@@ -1,7 +1,7 @@
 //! The scopes registered on the simulator's one OAuth client.
 //!
-//! All of the vendor's are registered, so a scope is refused only for being unknown or for the two that client
-//! credentials may not have (ironclad-api.md §2).
+//! All of the vendor's are registered unless a setting names fewer; two of them client credentials may not have
+//! (ironclad-api.md §2).
 
 /// Every scope of the Public API and the user and group scopes of SCIM.
 pub(crate) const ALL: &[&str] = &[
@@ -78,10 +78,27 @@ pub(crate) const ALL: &[&str] = &[
 
 const CODE_ONLY: &[&str] = &["public.search.conversational", "public.workflows.readSignStatus"];
 
-/// The scopes a grant may ask for.
-pub(crate) fn offered(client_credentials: bool) -> Vec<String> {
-    let allowed = ALL.iter().filter(|scope| !(client_credentials && CODE_ONLY.contains(scope)));
-    allowed.map(|scope| (*scope).to_owned()).collect()
+/// What the client was registered with, and how it is told of a scope that it was not.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    /// The scopes; none is all there are.
+    pub(crate) registered: Option<Vec<String>>,
+    /// Whether a refusal at the token endpoint names the scope; nothing says whether the vendor's does.
+    pub(crate) names_refused: bool,
+}
+
+impl Registration {
+    /// Registered with these scopes; none is all there are.
+    pub(crate) fn new(registered: Option<Vec<String>>) -> Self {
+        Self { registered, names_refused: true }
+    }
+
+    /// The scopes a grant may ask for.
+    pub(crate) fn offered(&self, client_credentials: bool) -> Vec<String> {
+        let registered = |scope: &&str| self.registered.as_ref().is_none_or(|all| all.iter().any(|one| one == scope));
+        let allowed = ALL.iter().copied().filter(|scope| !(client_credentials && CODE_ONLY.contains(scope)));
+        allowed.filter(registered).map(str::to_owned).collect()
+    }
 }
 
 /// Reads a space-separated list; nothing asked for means everything offered.
@@ -106,14 +123,18 @@ mod tests {
     #[test]
     fn the_public_api_has_sixty_scopes_and_client_credentials_two_fewer() {
         let public = |scopes: &[String]| scopes.iter().filter(|scope| scope.starts_with("public.")).count();
-        assert_eq!(public(&offered(false)), 60);
-        assert_eq!(public(&offered(true)), 58);
+        let all = Registration::new(None);
+        assert_eq!(public(&all.offered(false)), 60);
+        assert_eq!(public(&all.offered(true)), 58);
+        let few = Registration::new(Some(vec!["public.records.readRecords".into(), "public.nonsense".into()]));
+        assert_eq!(few.offered(true), ["public.records.readRecords"]);
     }
 
     #[test]
     fn one_unknown_scope_fails_the_whole_request() {
         let asked = "public.records.readRecords public.records.nope";
-        assert_eq!(parse(asked, offered(false)), Err("public.records.nope".into()));
-        assert_eq!(parse("", offered(false)).map(|all| all.len()), Ok(ALL.len()));
+        let offered = || Registration::new(None).offered(false);
+        assert_eq!(parse(asked, offered()), Err("public.records.nope".into()));
+        assert_eq!(parse("", offered()).map(|all| all.len()), Ok(ALL.len()));
     }
 }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub faults: Option<String>,
     /// Lifetime of access tokens, in seconds.
     pub token_seconds: u64,
+    /// The scopes registered on the OAuth client; none for all there are.
+    pub client_scopes: Option<Vec<String>>,
     /// Records to seed, about; workflows add theirs.
     pub records: usize,
     /// Workflows to seed.
@@ -32,6 +34,7 @@ impl Default for Settings {
             rate_limits: true,
             faults: None,
             token_seconds: 21_600,
+            client_scopes: None,
             records: 300,
             workflows: 60,
             clock: None,

@@ -3,6 +3,7 @@
 mod audit;
 mod commands;
 mod http;
+mod login;
 mod program;
 mod proxy;
 mod secrets;

@@ -11,7 +11,7 @@ use ironclad_mcp::{
     forms::Forms,
     ironclad::{
         self,
-        auth::{Auth, Credentials},
+        auth::{Auth, Credentials, Wanted},
         retry::Patience,
     },
     launch_tools::{Choice, Launchers},
@@ -324,7 +324,8 @@ fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStre
 fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: PathBuf) -> Dispatch {
     let credentials = simulator.credentials();
     let base_url = simulator.base_url();
-    let scopes = setting.scopes.clone().unwrap_or_else(|| catalog.scopes(&setting.policy));
+    let named = setting.scopes.clone().map(Wanted::Named);
+    let scopes = named.unwrap_or_else(|| Wanted::Needed(catalog.scopes(&setting.policy)));
     let secret = setting.client_secret.clone().unwrap_or(credentials.client_secret);
     let id = credentials.client_id.clone();
     let sign_in = if setting.static_token {

@@ -143,3 +143,22 @@ async fn a_browser_sees_a_consent_page_and_denial_goes_back_as_an_error() {
     let elsewhere = authorize(&bench, "redirect_uri=http://elsewhere.example/").await;
     assert_eq!((elsewhere.status.as_u16(), &elsewhere.body["error"]), (400, &json!("invalid_request")));
 }
+
+#[tokio::test]
+async fn only_registered_scopes_can_be_asked_for_and_a_refusal_may_name_the_scope() {
+    let bench = Bench::new().await;
+    let control = format!("{}/__simulator/oauth", bench.simulator.base_url());
+    let set = |body: Value| bench.http.post(&control).json(&body).send();
+    set(json!({ "scopes": ["public.records.readRecords"] })).await.expect("answer");
+    assert!(bench.client_token("public.records.readRecords").await["access_token"].is_string());
+    let refused = bench.client_token("public.webhooks.readWebhooks").await;
+    assert_eq!(refused["error"], "invalid_scope");
+    assert!(refused["error_description"].as_str().expect("text").contains("readWebhooks"));
+    set(json!({ "namesRefusedScope": false, "tokenSeconds": 30 })).await.expect("answer");
+    let refused = bench.client_token("public.webhooks.readWebhooks").await;
+    assert!(!refused["error_description"].as_str().expect("text").contains("readWebhooks"));
+    let location = authorize(&bench, &format!("redirect_uri={REDIRECT}&scope=public.webhooks.readWebhooks")).await;
+    assert!(location.header("location").expect("location").contains("error=invalid_scope"));
+    set(json!({ "scopes": null })).await.expect("answer");
+    assert_eq!(bench.client_token("public.webhooks.readWebhooks").await["expires_in"], 30);
+}
