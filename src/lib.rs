@@ -33,6 +33,9 @@
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
 
+#[cfg(all(feature = "conformance", not(debug_assertions)))]
+compile_error!("the feature `conformance` lets fixtures stand in front of the server; it is for tests only");
+
 pub mod agents;
 pub mod answer;
 pub mod arguments;

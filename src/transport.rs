@@ -3,6 +3,8 @@
 mod http;
 mod stdio;
 
+#[cfg(feature = "conformance")]
+pub use http::serve_http_as;
 pub use http::{HttpSettings, serve_http};
 pub use stdio::{serve_lines, serve_stdio};
 

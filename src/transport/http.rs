@@ -3,8 +3,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get, serve::ListenerExt};
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+use rmcp::{
+    ServerHandler,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+    },
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +39,31 @@ pub async fn serve_http(
     stop: CancellationToken,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), TransportError> {
+    serve(server.clone(), server, settings, stop, ready).await
+}
+
+/// The same with another handler in front of the server's own, which is that of the conformance suite's fixtures.
+///
+/// # Errors
+/// As [`serve_http`].
+#[cfg(feature = "conformance")]
+pub async fn serve_http_as(
+    handler: impl ServerHandler + Clone,
+    server: Server,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), TransportError> {
+    serve(handler, server, settings, stop, ready).await
+}
+
+async fn serve(
+    handler: impl ServerHandler + Clone,
+    server: Server,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), TransportError> {
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|source| TransportError::Listen { address: settings.listen, source })?;
     ready(listener.local_addr()?);
@@ -48,7 +76,7 @@ pub async fn serve_http(
     tokio::spawn(server.clone().follow_templates(stop.clone()));
     let cut = CancellationToken::new();
     let (stopped, listeners) = (stop.clone(), server.clone());
-    let serving = axum::serve(listener, router(server, settings, cut.clone()))
+    let serving = axum::serve(listener, router(handler, server, settings, cut.clone()))
         .with_graceful_shutdown(async move { stopped.cancelled().await });
     let last_calls = async {
         stop.cancelled().await;
@@ -63,7 +91,12 @@ pub async fn serve_http(
     Ok(())
 }
 
-fn router(server: Server, settings: &HttpSettings, cut: CancellationToken) -> Router {
+fn router(
+    handler: impl ServerHandler + Clone,
+    server: Server,
+    settings: &HttpSettings,
+    cut: CancellationToken,
+) -> Router {
     let or_loopback = |given: &[String], loopback: [&str; 3]| -> Vec<String> {
         if given.is_empty() { loopback.map(str::to_owned).to_vec() } else { given.to_vec() }
     };
@@ -73,7 +106,6 @@ fn router(server: Server, settings: &HttpSettings, cut: CancellationToken) -> Ro
         .with_allowed_hosts(or_loopback(&settings.allowed_hosts, LOOPBACK_HOSTS))
         .with_allowed_origins(or_loopback(&settings.allowed_origins, LOOPBACK_ORIGINS))
         .enforce_origin_validation();
-    let handler = server.clone();
     let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(LocalSessionManager::default()), config);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))

@@ -141,6 +141,16 @@ async fn every_tool_answers_and_keeps_its_output_schema() {
     }
 }
 
+/// Clients hold what a failed call says to the same schema.
+#[tokio::test]
+async fn the_error_object_fits_every_output_schema() {
+    let story = Story::begin().await;
+    let error = json!({"error": {"code": "not_found", "message": "m", "hint": "h"}});
+    for (tool, schema) in &story.schemas {
+        assert!(schema.is_valid(&error), "{tool}");
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_of_any_write_shows_its_request_and_sends_nothing() {
     let mut story = Story::begin().await;
