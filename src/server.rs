@@ -201,8 +201,9 @@ impl Server {
 
     /// Every change of the list of tools from now on.
     fn changes(&self) -> Changes {
-        let Shared { launchers, dispatch, catalog, .. } = &*self.shared;
-        Changes::new(launchers, dispatch.client.grants(), Arc::clone(catalog))
+        let Shared { launchers, dispatch, catalog, rights, .. } = &*self.shared;
+        let published = catalog.published(&rights.policy).cloned().collect();
+        Changes::new(launchers, dispatch.client.grants(), published)
     }
 
     fn caller(&self, cx: &RequestContext<RoleServer>) -> Caller<'static> {

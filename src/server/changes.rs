@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    catalog::Catalog,
+    catalog::Tool,
     ironclad::auth::Grants,
     launch_tools::{LaunchTools, Launchers},
 };
@@ -14,14 +14,19 @@ use crate::{
 pub(super) struct Changes {
     templates: watch::Receiver<Arc<LaunchTools>>,
     grants: watch::Receiver<Arc<Grants>>,
-    catalog: Arc<Catalog>,
+    /// The tools that policy publishes.
+    published: Vec<Arc<Tool>>,
     hidden: Vec<String>,
 }
 
 impl Changes {
-    pub(super) fn new(launchers: &Launchers, mut grants: watch::Receiver<Arc<Grants>>, catalog: Arc<Catalog>) -> Self {
-        let hidden = hidden(&catalog, &grants.borrow_and_update());
-        Self { templates: launchers.changes(), grants, catalog, hidden }
+    pub(super) fn new(
+        launchers: &Launchers,
+        mut grants: watch::Receiver<Arc<Grants>>,
+        published: Vec<Arc<Tool>>,
+    ) -> Self {
+        let hidden = hidden(&published, &grants.borrow_and_update());
+        Self { templates: launchers.changes(), grants, published, hidden }
     }
 
     /// Waits for the next change; `false` where there will be none any more.
@@ -33,7 +38,7 @@ impl Changes {
                     if changed.is_err() {
                         return false;
                     }
-                    let hidden = hidden(&self.catalog, &self.grants.borrow_and_update());
+                    let hidden = hidden(&self.published, &self.grants.borrow_and_update());
                     // That all is well is no news.
                     if hidden != self.hidden {
                         self.hidden = hidden;
@@ -51,6 +56,6 @@ impl Changes {
 }
 
 /// The tools that the token's scopes are not enough for.
-fn hidden(catalog: &Catalog, grants: &Grants) -> Vec<String> {
-    catalog.all().filter(|tool| !tool.is_reachable(grants)).map(|tool| tool.name.clone()).collect()
+fn hidden(published: &[Arc<Tool>], grants: &Grants) -> Vec<String> {
+    published.iter().filter(|tool| !tool.is_reachable(grants)).map(|tool| tool.name.clone()).collect()
 }
