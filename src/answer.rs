@@ -67,6 +67,19 @@ impl Answer {
         }
     }
 
+    /// The same answer with another member beside it; an empty list is left out.
+    #[must_use]
+    pub fn with(self, name: &str, value: Value) -> Self {
+        let says = value.as_array().is_none_or(|items| !items.is_empty());
+        let mut structured = self.structured;
+        if let Value::Object(members) = &mut structured
+            && says
+        {
+            members.insert(name.to_owned(), value);
+        }
+        Self { resource: self.resource, meta: self.meta, ..Self::new(structured) }
+    }
+
     /// The same answer with what would change beside it, where that is known.
     #[must_use]
     pub fn with_diff(self, diff: Option<Vec<Value>>) -> Self {

@@ -17,11 +17,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     agents::Rights,
+    approvals,
     audit::AuditLog,
     catalog::Catalog,
     config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
     cursor::CursorKey,
-    dispatch::Dispatch,
+    dispatch::{Dispatch, Plans},
     forms::Forms,
     ironclad::{
         Client,
@@ -68,7 +69,7 @@ pub fn catalog(config: &Config) -> Result<Catalog, ConfigError> {
 pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
     let catalog = catalog(&config)?;
     let (credentials, login) = credentials::credentials(&config, &catalog)?;
-    let Config { policy, mut acting_user, ironclad, secrets, audit, .. } = config;
+    let Config { policy, mut acting_user, ironclad, secrets, audit, state, approval_life, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
     if let Some(login) = login {
@@ -91,6 +92,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
         cursor_key,
         state_key,
+        plans: Plans::new(&state_key, approvals::below(state), approval_life),
         user_in_bodies: is_static,
         max_result_bytes: config.max_result_bytes,
         max_document_bytes: config.max_document_bytes,

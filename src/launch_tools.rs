@@ -290,7 +290,9 @@ fn input_schema(translation: &Translation) -> Map<String, Value> {
     let mut properties = Map::new();
     properties.insert("attributes".into(), translation.schema.clone().into());
     properties.insert("use_default_values".into(), json!({"type": "boolean", "description": default}));
-    properties.insert("dry_run".into(), tool_schema::dry_run());
+    for (name, schema) in tool_schema::write_arguments() {
+        properties.insert(name.into(), schema);
+    }
     let mut schema = Map::new();
     schema.insert("type".into(), "object".into());
     schema.insert("properties".into(), properties.into());

@@ -8,12 +8,13 @@
 //!   dispatch     audit: a record is opened ....... a guard, so a dropped call writes its line too
 //!    0 policy     decide(entry)           access_denied, before any work
 //!      scopes     those of the token      forbidden, if Ironclad did not grant one that the tool needs
+//!      plan       open, compare           what a dry run showed, and nothing else
 //!    1 arguments  check(schema, args)     invalid_arguments, every fault with its path
 //!      forms      the launch form, cached; launch_form checks every attribute before anything is sent
 //!      cursor     open                    the place in a list
 //!      local      what the server answers by itself ends here
-//!    2 request    build(entry, args)      plain data; dry_run ends here
-//!    3 policy     destructive: ask the person
+//!    2 request    build(entry, args)      plain data; dry_run ends here, with a plan
+//!    3 consent    a person's yes, the object unchanged, the plan used up
 //!      audit      a write's intent is on disk
 //!    4 ironclad   send(request)           token, HTTP, retry
 //!    5 answer     shape(entry, body)      page, projection, size cap, url
@@ -26,8 +27,8 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit upload
-//! 1 rules      arguments policy agents request answer cursor launch_form record_values typed_values formula
+//! 2 the world  ironclad audit approvals upload
+//! 1 rules      arguments policy agents request answer cursor plan launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
@@ -38,6 +39,7 @@ compile_error!("the feature `conformance` lets fixtures stand in front of the se
 
 pub mod agents;
 pub mod answer;
+pub mod approvals;
 pub mod arguments;
 pub mod assembly;
 pub mod audit;
@@ -55,6 +57,7 @@ pub mod ironclad;
 pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;
+pub mod plan;
 pub mod policy;
 pub mod prompts;
 pub mod record_types;

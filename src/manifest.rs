@@ -3,6 +3,7 @@
 //! An entry is the whole definition of one tool: its words, its request, its answer. Schemas, annotations, the README
 //! row, policy and retry safety all derive from it, so an entry holds data only: no conditions, no expressions.
 
+mod preview;
 mod resource;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use preview::{Preview, Subject, Told};
 pub use resource::{Resource, Source};
 
 /// One manifest file: every tool of one access group.
@@ -66,6 +68,9 @@ pub struct Entry {
     /// What must be looked up before the request can be built.
     #[serde(default)]
     pub prepare: Option<Preparation>,
+    /// What a dry run and a question to a person tell of a write.
+    #[serde(default)]
+    pub preview: Option<Preview>,
     /// The arguments, in the order in which they are published.
     #[serde(default)]
     pub parameters: IndexMap<String, Parameter>,
@@ -394,6 +399,14 @@ pub fn entry_faults(entry: &Entry) -> Vec<String> {
     word_faults(entry, &mut faults);
     path_faults(entry, &mut faults);
     local_faults(entry, &mut faults);
+    if let Some(preview) = &entry.preview {
+        let known = |name: &str| entry.parameters.contains_key(name);
+        let has_path = entry.path_arguments().next().is_some();
+        faults.extend(preview.faults(known, has_path, entry.effect == Effect::Destroy));
+        if !entry.effect.is_write() {
+            faults.push("a read has no preview".into());
+        }
+    }
     for (name, parameter) in &entry.parameters {
         if RESERVED.contains(&name.as_str()) {
             faults.push(format!("argument {name}: the name is taken by the server itself"));
@@ -411,7 +424,7 @@ pub fn entry_faults(entry: &Entry) -> Vec<String> {
 }
 
 /// Arguments that the server adds to entries by their effect and answer.
-const RESERVED: [&str; 4] = ["fields", "dry_run", "cursor", "limit"];
+const RESERVED: [&str; 5] = ["fields", "dry_run", "plan", "cursor", "limit"];
 
 fn word_faults(entry: &Entry, faults: &mut Vec<String>) {
     let prefix = entry.effect.description_prefix();
@@ -546,6 +559,15 @@ mod tests {
             ("/tools/0/parameters", argument("a", "item", "b"), "argument a: wire must be a JSON pointer"),
             ("/tools/0/parameters", argument("fields", "query", "b"), "argument fields: the name is taken"),
             ("/tools/0/parameters", argument("dry_run", "query", "b"), "argument dry_run: the name is taken"),
+            ("/tools/0/parameters", argument("plan", "query", "b"), "argument plan: the name is taken"),
+            ("/tools/0/preview", json!({"would": "look"}), "a read has no preview"),
+            ("/tools/0/preview", json!({"would": "look at {it}"}), "preview names it, which is no argument"),
+            (
+                "/tools/0/preview",
+                json!({"would": "x", "becomes": {"a": "{b}"}}),
+                "preview names b, which is no argument",
+            ),
+            ("/tools/0/preview", json!({"would": "x", "lasting": "all of it"}), "exactly where the effect is destroy"),
             ("/tools/0/parameters", argument("cursor", "query", "b"), "argument cursor: the name is taken"),
             ("/tools/0/parameters", argument("limit", "query", "b"), "argument limit: the name is taken"),
         ];

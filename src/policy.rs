@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::Deserialize;
 
-use crate::manifest::{Effect, Entry};
+use crate::manifest::{Effect, Entry, Preparation};
 
 /// The access groups that `default` stands for.
 pub const DEFAULT_TOOLSETS: [&str; 6] = ["workflows", "workflow-actions", "records", "documents", "webhooks", "users"];
@@ -97,6 +97,10 @@ pub struct Settings {
     pub exclude_tools: Vec<String>,
     /// `--confirm`.
     pub confirm: Confirm,
+    /// `--confirm`: tools that want a person's yes beside those that are irreversible.
+    pub confirm_tools: Vec<String>,
+    /// `--require-plan`: tools that want a dry run's plan.
+    pub require_plan: Vec<String>,
 }
 
 /// Why a tool is refused: the rule, for the audit log, and the setting that would grant it.
@@ -169,10 +173,23 @@ pub fn visible(entry: &Entry, settings: &Settings) -> Result<String, Denial> {
 /// The first gate that refuses.
 pub fn decide(entry: &Entry, settings: &Settings) -> Result<Verdict, Denial> {
     let rule = visible(entry, settings)?;
-    match (entry.effect, settings.confirm) {
-        (Effect::Destroy, Confirm::Auto | Confirm::Always) => Ok(Verdict::Ask { rule }),
-        (Effect::Destroy, Confirm::Never) | (Effect::Read | Effect::Write, _) => Ok(Verdict::Allow { rule }),
+    let asks = entry.effect == Effect::Destroy || names(&settings.confirm_tools, entry);
+    match settings.confirm {
+        Confirm::Auto | Confirm::Always if asks => Ok(Verdict::Ask { rule }),
+        Confirm::Auto | Confirm::Always | Confirm::Never => Ok(Verdict::Allow { rule }),
     }
+}
+
+/// Whether a write goes by a plan only.
+#[must_use]
+pub fn wants_plan(entry: &Entry, settings: &Settings) -> bool {
+    names(&settings.require_plan, entry)
+}
+
+/// Whether a list of tools means this write: by its name, and `launch_workflow` is every way to launch one.
+fn names(tools: &[String], entry: &Entry) -> bool {
+    let launches = entry.prepare == Some(Preparation::LaunchForm);
+    entry.effect.is_write() && tools.iter().any(|name| *name == entry.name || (launches && name == "launch_workflow"))
 }
 
 /// Whether access covers a tool's effect, whatever the lists of names say.
@@ -373,7 +390,7 @@ mod tests {
                 toolsets: names(&toolsets),
                 tools: names(&tools),
                 exclude_tools: names(&exclude),
-                confirm: Confirm::Auto,
+                ..Settings::default()
             })
     }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::manifest::{Answer, Entry, Preparation};
+use crate::manifest::{Answer, Entry};
 
 /// Marks a node whose type only Ironclad knows; published as its declared type, checked as anything.
 pub const OPEN: &str = "x-open";
@@ -40,7 +40,7 @@ fn server_arguments(entry: &Entry) -> Vec<(&'static str, Value)> {
         arguments.push(("limit", json!({"type": "integer", "minimum": 1, "maximum": paging.largest_page()})));
     }
     if entry.effect.is_write() {
-        arguments.push(("dry_run", dry_run()));
+        arguments.extend(write_arguments());
     } else {
         let description = "Dotted paths to keep.";
         arguments.push(("fields", json!({"type": "array", "items": {"type": "string"}, "description": description})));
@@ -52,10 +52,13 @@ fn object_schema(properties: Map<String, Value>) -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), "object".into()), ("properties".to_owned(), properties.into())])
 }
 
-/// The argument that every write has.
+/// The arguments that every write has; the server's instructions tell what they are for.
 #[must_use]
-pub fn dry_run() -> Value {
-    json!({"type": "boolean", "description": "Check and show; send nothing."})
+pub fn write_arguments() -> Vec<(&'static str, Value)> {
+    vec![
+        ("dry_run", json!({"type": "boolean", "description": "Show; send nothing."})),
+        ("plan", json!({"type": "string"})),
+    ]
 }
 
 /// A schema without the marks that only our own check understands.
@@ -124,11 +127,11 @@ pub fn output_schema(entry: &Entry) -> Map<String, Value> {
         if matches!(entry.answer, Answer::Object { .. }) {
             properties.insert("truncated".into(), json!({"type": "boolean"}));
         }
-        if entry.prepare.is_some() {
-            properties.insert("notes".into(), json!({"type": "array", "items": {"type": "string"}}));
+        for (name, kind) in [("sentence", "string"), ("plan", "string"), ("plan_expires", "string")] {
+            properties.insert(name.into(), json!({ "type": kind }));
         }
-        if matches!(entry.prepare, Some(Preparation::AttributeTypes | Preparation::RecordProperties)) {
-            properties.insert("diff".into(), json!({"type": "array", "items": {"type": "object"}}));
+        for (name, items) in [("diff", "object"), ("notifies", "string"), ("notes", "string")] {
+            properties.insert(name.into(), json!({"type": "array", "items": {"type": items}}));
         }
     }
     schema
@@ -200,8 +203,8 @@ mod tests {
             ("read", object(), vec!["a", "fields"]),
             ("read", page("numbered"), vec!["a", "cursor", "limit", "fields"]),
             ("read", json!({"kind": "document"}), vec!["a", "fields"]),
-            ("write", object(), vec!["a", "dry_run"]),
-            ("destroy", json!({"kind": "empty"}), vec!["a", "dry_run"]),
+            ("write", object(), vec!["a", "dry_run", "plan"]),
+            ("destroy", json!({"kind": "empty"}), vec!["a", "dry_run", "plan"]),
         ];
         let parameters = json!({"a": {"in": "query", "schema": {"type": "string"}}});
         for (effect, answer, expected) in table {
@@ -261,9 +264,10 @@ mod tests {
         let none = json!({});
         assert_eq!(names(&output_schema(&entry("read", &none, &object()))), ["id"]);
         let written = output_schema(&entry("write", &none, &object()));
-        assert_eq!(names(&written), ["id", "dry_run", "request", "truncated"]);
+        let tried = ["sentence", "plan", "plan_expires", "diff", "notifies", "notes"];
+        assert_eq!(names(&written), [&["id", "dry_run", "request", "truncated"][..], &tried].concat());
         let done = output_schema(&entry("destroy", &none, &json!({"kind": "empty"})));
-        assert_eq!(names(&done), ["done", "dry_run", "request"]);
+        assert_eq!(names(&done), [&["done", "dry_run", "request"][..], &tried].concat());
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Record {
     said: Vec<(String, String)>,
     /// Whom it was done for: the other party of a contract.
     counterparty: Option<String>,
+    /// The plan that the call keeps to.
+    plan: Option<String>,
     /// Who said yes.
     approver: Option<String>,
     object: Map<String, Value>,
@@ -107,6 +109,7 @@ impl Record {
             deed: entry.deed.clone(),
             said: said(&entry.deed, arguments),
             counterparty: None,
+            plan: None,
             approver: None,
             object,
             digest: more.then(|| digest(arguments)),
@@ -158,6 +161,22 @@ impl Record {
         self.approver = short(approver);
     }
 
+    /// Notes the plan that the call keeps to, by its id.
+    pub fn by_plan(&mut self, id: &str) {
+        self.plan = Some(id.to_owned());
+    }
+
+    /// The rule that decided, with the plan and who approved it.
+    fn whole_rule(&self) -> String {
+        let mut rule = self.rule.clone();
+        for (what, name) in [("plan", &self.plan), ("approved by", &self.approver)] {
+            if let Some(name) = name {
+                rule.push_str(&format!("; {what} {name}"));
+            }
+        }
+        rule
+    }
+
     /// Puts the intent of a write on disk.
     ///
     /// # Errors
@@ -206,7 +225,7 @@ impl Record {
         }
         line.insert("object".into(), object.into());
         line.insert("decision".into(), self.decision.as_str().into());
-        line.insert("rule".into(), self.rule.as_str().into());
+        line.insert("rule".into(), self.whole_rule().into());
         line.insert("outcome".into(), outcome.into());
         line.insert("code".into(), code.map(Code::as_str).into());
         line.insert("status".into(), self.sent.status.into());

@@ -81,9 +81,31 @@ pub struct Options {
         value_delimiter = ','
     )]
     pub exclude_tools: Option<Vec<String>>,
-    /// Ask a person before an irreversible call: auto, always or never [default: auto]
-    #[arg(long, global = true, value_name = "WHEN", env = "IRONCLAD_CONFIRM", help_heading = "Access")]
-    pub confirm: Option<String>,
+    /// Ask a person before an irreversible call: auto, always or never; tools named behind it are asked about too [default: auto]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "IRONCLAD_CONFIRM",
+        help_heading = "Access",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub confirm: Option<Vec<String>>,
+    /// Call these tools only with the plan of a dry run
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_REQUIRE_PLAN",
+        help_heading = "Access",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub require_plan: Option<Vec<String>>,
+    /// How long a call waits for a person to approve it elsewhere, in seconds [default: 86400]
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_APPROVAL_LIFE", help_heading = "Access")]
+    pub approval_life: Option<u64>,
 
     /// Put this before every tool name, for clients that mix servers
     #[arg(long, global = true, value_name = "TEXT", env = "IRONCLAD_TOOL_PREFIX", help_heading = "Tools")]
@@ -206,6 +228,8 @@ impl Options {
             tools: self.tools.or(lower.tools),
             exclude_tools: self.exclude_tools.or(lower.exclude_tools),
             confirm: self.confirm.or(lower.confirm),
+            require_plan: self.require_plan.or(lower.require_plan),
+            approval_life: self.approval_life.or(lower.approval_life),
             tool_prefix: self.tool_prefix.or(lower.tool_prefix),
             manifests: self.manifests.or(lower.manifests),
             launch_tools: self.launch_tools.or(lower.launch_tools),
@@ -235,7 +259,6 @@ impl Options {
             &mut self.base_url,
             &mut self.as_user_email,
             &mut self.as_user_id,
-            &mut self.confirm,
             &mut self.tool_prefix,
             &mut self.audit_max_age,
             &mut self.log,
@@ -252,6 +275,8 @@ impl Options {
             &mut self.toolsets,
             &mut self.tools,
             &mut self.exclude_tools,
+            &mut self.confirm,
+            &mut self.require_plan,
             &mut self.launch_tools,
             &mut self.upload_dir,
             &mut self.allowed_host,

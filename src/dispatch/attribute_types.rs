@@ -12,13 +12,14 @@ use super::{
     Call,
     prepare::{Found, not_read},
     receive::Shaped,
+    subject::Looked,
 };
 use crate::{
     answer::ShapeError,
     arguments::Args,
     error::{ArgumentFault, CallError, Code, Outcome},
     launch_form::LaunchForm,
-    manifest::{Effect, Entry, Method},
+    manifest::{self, Effect, Entry, Method},
     request::{self, Request},
 };
 
@@ -38,7 +39,7 @@ pub(super) async fn check(call: Call<'_>, entry: &Entry, args: &mut Args) -> Res
     let Some(mut updates) = args.get("updates").and_then(Value::as_array).cloned() else {
         return Ok(Found::default());
     };
-    let workflow = read(call, entry, args).await?;
+    let (workflow, object) = read(call, entry, args).await?;
     if let Some(error) = wrong_state(entry, &workflow) {
         return Err(error);
     }
@@ -67,15 +68,19 @@ pub(super) async fn check(call: Call<'_>, entry: &Entry, args: &mut Args) -> Res
     args.replace("updates", updates.into());
     let mut found = Found::notes(notes);
     found.diff = Some(diff);
+    found.looked = Some(Looked::new(manifest::Subject::Workflow, object));
     Ok(found)
 }
 
-async fn read(call: Call<'_>, entry: &Entry, args: &Args) -> Result<Workflow, CallError> {
+async fn read(call: Call<'_>, entry: &Entry, args: &Args) -> Result<(Workflow, Map<String, Value>), CallError> {
     let updates = request::build(entry, args, None);
     let path = updates.path.trim_end_matches("/attributes").to_owned();
     let request = Request { path, method: Method::Get, query: Vec::new(), body: None, effect: Effect::Read, ..updates };
-    let mut receiver =
-        Shaped::new(|body: &[u8]| serde_json::from_slice::<Workflow>(body).map_err(|_| ShapeError::Malformed));
+    let mut receiver = Shaped::new(|body: &[u8]| {
+        let object: Map<String, Value> = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
+        let workflow = Workflow::deserialize(&object).map_err(|_| ShapeError::Malformed)?;
+        Ok((workflow, object))
+    });
     let result = call.look_up(&request, &mut receiver).await;
     result.map(|(_, workflow)| workflow).map_err(|failure| not_read(entry, &failure, "the workflow"))
 }

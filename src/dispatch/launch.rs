@@ -123,6 +123,11 @@ impl Launch {
         record.concerns(counterparty.unwrap_or_default());
     }
 
+    /// The template's name, where the form could be looked at.
+    pub(super) fn template_name(&self) -> Option<String> {
+        self.template.as_ref().map(|template| template.name.clone()).filter(|name| !name.is_empty())
+    }
+
     /// Puts the name of its part in the place of each document that goes along; faults are those of its file.
     async fn take_documents(
         &mut self,

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Call, attribute_types, failure, filter, launch, record_action, record_properties};
+use super::{Call, attribute_types, failure, filter, launch, record_action, record_properties, subject::Looked};
 use crate::{
     answer::Answer,
     arguments::Args,
@@ -24,6 +24,8 @@ pub(super) struct Found {
     pub(super) notes: Vec<String>,
     /// What an update would change, `{path, before, after}` each, where the object was read.
     pub(super) diff: Option<Vec<Value>>,
+    /// The object of the write, where it was read just now.
+    pub(super) looked: Option<Looked>,
     subject: Subject,
 }
 
@@ -51,7 +53,8 @@ pub(super) async fn prepare(call: Call<'_>, tool: &Tool, args: &mut Args) -> Res
         Some(Preparation::AttributeTypes) => attribute_types::check(call, entry, args).await,
         Some(Preparation::LaunchForm) => {
             let mut launch = launch::prepare(call, tool, args).await?;
-            Ok(Found { notes: std::mem::take(&mut launch.notes), subject: Subject::Launch(launch), diff: None })
+            let notes = std::mem::take(&mut launch.notes);
+            Ok(Found { notes, subject: Subject::Launch(launch), ..Found::default() })
         }
         Some(Preparation::RecordProperties) => {
             let found = record_properties::check(call, entry, args).await?;
@@ -78,6 +81,11 @@ impl Found {
         if let Subject::Launch(launch) = &mut self.subject {
             launch.address(request);
         }
+    }
+
+    /// The name of the template that would be launched.
+    pub(super) fn template(&self) -> Option<String> {
+        if let Subject::Launch(launch) = &self.subject { launch.template_name() } else { None }
     }
 
     /// The launch that becomes a job to be waited for.

@@ -1,7 +1,8 @@
 //! Asks the person behind the client, in either protocol era.
 //!
 //! Up to 2025-11-25 the server sends the question itself; since 2026-07-28 the call ends with the question, and comes
-//! again with the answer and the sealed state, which is bound to the tool, its exact arguments and the client.
+//! again with the answer and the sealed state. The state is bound to the agent, the tool and its exact arguments, names
+//! the request and the object that the person was shown, and counts once.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -14,10 +15,14 @@ use rmcp::{
     },
     service::RequestContext,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::is_modern;
-use crate::dispatch::{Consent, Person};
+use crate::{
+    approvals,
+    dispatch::{Consent, Person, Plans, Question},
+};
 
 /// How long a question waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -25,9 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// The name of the one question of a call.
 const QUESTION: &str = "confirm";
 
+/// How the person behind a client is reached.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    /// Seals what the client brings back.
+    pub(super) states: &'a RequestStateCodec,
+    /// Remembers what was brought back.
+    pub(super) plans: &'a Plans,
+    /// Who calls.
+    pub(super) agent: &'a str,
+}
+
 /// The way to the person behind one call.
 pub(super) struct Asker<'a> {
-    states: &'a RequestStateCodec,
+    way: Way<'a>,
     /// What a sealed state is bound to.
     bound_to: String,
     era: Era,
@@ -37,16 +53,25 @@ enum Era {
     /// The server sends the question.
     Legacy(Peer<RoleServer>),
     /// The call is repeated with the answer.
-    Modern { said: Option<Consent>, question: Mutex<Option<String>> },
+    Modern { said: Option<(Consent, State)>, asked: Mutex<Option<(String, State)>> },
+}
+
+/// What a client brings back with the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    /// Used up by the answer.
+    id: String,
+    /// What the person was shown.
+    binding: String,
 }
 
 impl<'a> Asker<'a> {
     /// The way to the person, if the client declared that it can ask one.
     ///
     /// # Errors
-    /// The request brings a state that was altered, has expired, or belongs to another call.
+    /// The request brings a state that was altered, has expired, or belongs to another call or agent.
     pub(super) fn new(
-        states: &'a RequestStateCodec,
+        way: Way<'a>,
         request: &mut CallToolRequestParams,
         arguments: &JsonObject,
         cx: &RequestContext<RoleServer>,
@@ -54,53 +79,78 @@ impl<'a> Asker<'a> {
         if cx.client_capabilities().is_none_or(|capabilities| capabilities.elicitation.is_none()) {
             return Ok(None);
         }
-        let bound_to = format!("tools/call {} {}", request.name, json!(arguments));
+        let bound_to = json!(["tools/call", way.agent, request.name, arguments]).to_string();
         if !is_modern(cx) {
-            return Ok(Some(Self { states, bound_to, era: Era::Legacy(cx.peer.clone()) }));
+            return Ok(Some(Self { way, bound_to, era: Era::Legacy(cx.peer.clone()) }));
         }
         let mut said = None;
         if let Some(state) = &request.request_state {
-            states
-                .open_with(state, bound_to.as_bytes())
-                .map_err(|error| ErrorData::invalid_params(format!("requestState: {error}"), None))?;
+            let wrong = |error: String| ErrorData::invalid_params(format!("requestState: {error}"), None);
+            let opened = way.states.open_with(state, bound_to.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+            let state: State = serde_json::from_slice(&opened).map_err(|error| wrong(error.to_string()))?;
             let answer = request.input_responses.as_ref().and_then(|answers| answers.get(QUESTION));
-            said = answer.and_then(|answer| serde_json::from_value(answer.clone()).ok()).map(|answer| consent(&answer));
+            let answer = answer.and_then(|answer| serde_json::from_value(answer.clone()).ok());
+            said = answer.map(|answer| (consent(&answer), state));
         }
-        Ok(Some(Self { states, bound_to, era: Era::Modern { said, question: Mutex::new(None) } }))
+        Ok(Some(Self { way, bound_to, era: Era::Modern { said, asked: Mutex::new(None) } }))
     }
 
     /// The question that the call ends with, if one was asked.
     pub(super) fn into_question(self) -> Option<InputRequiredResult> {
-        let Era::Modern { question, .. } = self.era else { return None };
-        let question = question.into_inner().ok().flatten()?;
+        let Era::Modern { asked, .. } = self.era else { return None };
+        let (question, state) = asked.into_inner().ok().flatten()?;
         let options = SealOptions::new().associated_data(self.bound_to.as_bytes()).ttl(PATIENCE);
-        let state = self.states.seal_with(b"{}", &options);
+        let state = self.way.states.seal_with(&serde_json::to_vec(&state).ok()?, &options);
         let mut asked = InputRequests::new();
         asked.insert(QUESTION.into(), InputRequest::Elicitation(ElicitRequest::new(form(&question)?)));
         Some(InputRequiredResult::new(Some(asked), Some(state)))
     }
+
+    /// What the client brought back counts once, and for what the person was shown only.
+    async fn brought(&self, said: Consent, state: &State, binding: &str) -> Option<Consent> {
+        let Plans { shared, .. } = self.way.plans;
+        let until = self.way.plans.now().saturating_add(i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX));
+        match shared.claim(&state.id, until).await {
+            Ok(true) => (state.binding == binding).then_some(said),
+            Ok(false) => Some(Consent::Spent),
+            Err(error) => {
+                tracing::warn!(%error, "the state directory cannot be written, so a person's answer does not count");
+                Some(Consent::Refused)
+            }
+        }
+    }
 }
 
 impl Person for Asker<'_> {
-    fn ask<'a>(&'a self, question: &'a str) -> BoxFuture<'a, Consent> {
+    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Consent> {
         Box::pin(async move {
             match &self.era {
                 Era::Legacy(peer) => {
-                    let Some(form) = form(question) else { return Consent::Refused };
+                    let Some(form) = form(question.text) else { return Consent::Refused };
                     match tokio::time::timeout(PATIENCE, peer.create_elicitation(form)).await {
                         Ok(Ok(answer)) => consent(&answer),
                         Ok(Err(_)) | Err(_) => Consent::Refused,
                     }
                 }
-                Era::Modern { said: Some(said), .. } => *said,
-                Era::Modern { said: None, question: asked } => {
+                Era::Modern { said, asked } => {
+                    if let Some((said, state)) = said
+                        && let Some(consent) = self.brought(*said, state, question.binding).await
+                    {
+                        return consent;
+                    }
+                    let Ok(id) = approvals::new_id() else { return Consent::Refused };
                     if let Ok(mut asked) = asked.lock() {
-                        *asked = Some(question.to_owned());
+                        let state = State { id, binding: question.binding.to_owned() };
+                        *asked = Some((question.text.to_owned(), state));
                     }
                     Consent::Postponed
                 }
             }
         })
+    }
+
+    fn is_waited_for(&self) -> bool {
+        matches!(self.era, Era::Legacy(_))
     }
 }
 

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Setting, Stage, nda, text};
 
-const PDF: &[u8] = b"%PDF-1.7 a contract";
+pub(crate) const PDF: &[u8] = b"%PDF-1.7 a contract";
 
 /// An NDA with these documents as its draft.
-fn with_draft(draft: Value) -> Value {
+pub(crate) fn with_draft(draft: Value) -> Value {
     let mut launch = nda();
     launch["attributes"]["paperSource"] = "Counterparty paper".into();
     launch["attributes"]["draft"] = draft;

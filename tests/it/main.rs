@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod binary;
@@ -34,6 +36,8 @@ mod launch_tools;
 mod lists;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     samples::{sample_with, samples},
-    support::{NDA, Setting, Stage, nda},
+    support::{NDA, Setting, Stage, nda, text, waiting},
 };
 
 fn assert_snapshot(kind: &str, name: &str, value: &Value) {
@@ -92,7 +92,13 @@ fn on_the_wire(logged: &Value) -> Value {
 
 async fn error_of(setting: Setting, tool: &str, arguments: Value) {
     let stage = Stage::with(setting).await;
-    let error = stage.fails(tool, arguments).await;
+    let mut error = stage.fails(tool, arguments).await;
+    if error["code"] == "confirmation_declined" {
+        let (id, plan) = waiting(&error);
+        for member in ["message", "hint"] {
+            error[member] = text(&error[member]).replace(&id, "[id]").replace(&plan, "[plan]").into();
+        }
+    }
     assert_snapshot("error", error["code"].as_str().unwrap(), &json!({ "error": error }));
 }
 

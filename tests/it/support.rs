@@ -1,13 +1,21 @@
 //! A simulator, a server and a client, ready for a test.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use ironclad_mcp::{
     agents::Rights,
+    approvals,
     audit::{AuditLog, Target},
     catalog::Catalog,
     cursor::CursorKey,
-    dispatch::Dispatch,
+    dispatch::{Dispatch, Plans},
     forms::Forms,
     ironclad::{
         self,
@@ -59,6 +67,12 @@ pub(crate) struct Setting {
     pub(crate) person: Option<ElicitationAction>,
     /// The client speaks 2026-07-28 instead of opening a session.
     pub(crate) modern: bool,
+    /// What the client calls itself.
+    pub(crate) agent: &'static str,
+    /// What the person waits for before they answer.
+    pub(crate) hesitation: Option<Arc<Notify>>,
+    /// How many seconds the server's clock is ahead, as far as plans and approvals go.
+    pub(crate) later: Arc<AtomicI64>,
     /// The typed launch tools that are published.
     pub(crate) launch_tools: Choice,
     pub(crate) template_refresh: Duration,
@@ -87,6 +101,9 @@ impl Default for Setting {
             audit: None,
             person: None,
             modern: false,
+            agent: "tests",
+            hesitation: None,
+            later: Arc::default(),
             launch_tools: Choice::Off,
             template_refresh: Duration::from_secs(300),
             upload_folders: Vec::new(),
@@ -97,18 +114,32 @@ impl Default for Setting {
 /// A client that answers questions as a test wants it.
 pub(crate) struct Desk {
     person: Option<ElicitationAction>,
+    agent: &'static str,
+    hesitation: Option<Arc<Notify>>,
+    /// The questions that a server sent.
+    pub(crate) questions: Mutex<Vec<String>>,
+    /// Told of each question.
+    pub(crate) asked: Notify,
     /// Told of each change of the tools.
     pub(crate) news: Notify,
 }
 
 impl Desk {
-    async fn open(person: Option<ElicitationAction>, modern: bool, wire: DuplexStream) -> Client {
-        let lifecycle = if modern {
+    async fn open(setting: &Setting, wire: DuplexStream) -> Client {
+        let lifecycle = if setting.modern {
             ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
         } else {
             ClientLifecycleMode::Initialize
         };
-        Self { person, news: Notify::new() }.serve_with_lifecycle(wire, lifecycle).await.unwrap()
+        let desk = Self {
+            person: setting.person.clone(),
+            agent: setting.agent,
+            hesitation: setting.hesitation.clone(),
+            questions: Mutex::default(),
+            asked: Notify::new(),
+            news: Notify::new(),
+        };
+        desk.serve_with_lifecycle(wire, lifecycle).await.unwrap()
     }
 }
 
@@ -119,14 +150,21 @@ impl ClientHandler for Desk {
             let form = FormElicitationCapability::default();
             capabilities.elicitation = Some(ElicitationCapability::default().with_form(form));
         }
-        ClientConfig::new(capabilities, Implementation::new("tests", "1"))
+        ClientConfig::new(capabilities, Implementation::new(self.agent, "1"))
     }
 
     async fn create_elicitation(
         &self,
-        _request: ElicitRequestParams,
+        request: ElicitRequestParams,
         _context: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
+        if let ElicitRequestParams::FormElicitationParams { message, .. } = request {
+            self.questions.lock().unwrap().push(message);
+        }
+        self.asked.notify_one();
+        if let Some(hesitation) = &self.hesitation {
+            hesitation.notified().await;
+        }
         let action = self.person.clone().unwrap_or(ElicitationAction::Cancel);
         Ok(ElicitResult::new(action).with_content(json!({})))
     }
@@ -154,9 +192,8 @@ impl Stage {
     }
 
     pub(crate) async fn with(setting: Setting) -> Self {
-        let (person, modern) = (setting.person.clone(), setting.modern);
-        let Backstage { wire, simulator, audit, _folder } = Backstage::with(setting).await;
-        let client = Desk::open(person, modern, wire).await;
+        let Backstage { wire, simulator, audit, _folder } = Backstage::with(&setting).await;
+        let client = Desk::open(&setting, wire).await;
         let http = reqwest::Client::new();
         Self { client, simulator, http, log: AuditFile(audit), _folder }
     }
@@ -164,7 +201,7 @@ impl Stage {
     /// A client of another server over the same simulator and audit log.
     pub(crate) async fn another(&self, setting: Setting) -> Client {
         let wire = serve(&setting, &self.simulator, self.log.0.clone());
-        Desk::open(setting.person, setting.modern, wire).await
+        Desk::open(&setting, wire).await
     }
 
     /// The default stage with some faults in force.
@@ -208,6 +245,16 @@ impl Stage {
         let url = format!("{}/__simulator/requests", self.simulator.base_url());
         let log: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
         log["list"].as_array().unwrap().clone()
+    }
+
+    /// What the simulator's log holds that is no look-up.
+    pub(crate) async fn writes(&self) -> Vec<Value> {
+        self.requests().await.into_iter().filter(|request| request["method"] != "GET").collect()
+    }
+
+    /// What the servers share beside the audit log.
+    pub(crate) fn shared(&self) -> approvals::Folder {
+        approvals::Folder::new(&self.log.0.with_file_name("state"))
     }
 
     /// How often a sign-in was asked for.
@@ -298,11 +345,11 @@ pub(crate) struct Backstage {
 }
 
 impl Backstage {
-    pub(crate) async fn with(setting: Setting) -> Self {
+    pub(crate) async fn with(setting: &Setting) -> Self {
         let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), setting.simulator.clone()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let audit = setting.audit.clone().unwrap_or_else(|| folder.path().join("audit.jsonl"));
-        let wire = serve(&setting, &simulator, audit.clone());
+        let wire = serve(setting, &simulator, audit.clone());
         Self { wire, simulator, audit, _folder: folder }
     }
 }
@@ -319,6 +366,14 @@ fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStre
     let (read, write) = tokio::io::split(far);
     tokio::spawn(transport::serve_lines(server, read, write, CancellationToken::new()));
     wire
+}
+
+/// Plans are shared by all servers that write the same audit log.
+fn plans(setting: &Setting, audit: &Path) -> Plans {
+    let state = audit.with_file_name("state");
+    let plans = Plans::new(&[7; 32], approvals::below(Some(state)), Duration::from_secs(24 * 60 * 60));
+    let later = Arc::clone(&setting.later);
+    Plans { clock: Arc::new(move || approvals::now() + later.load(Ordering::SeqCst)), ..plans }
 }
 
 fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: PathBuf) -> Dispatch {
@@ -345,9 +400,10 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         client: ironclad::Client::new(settings, auth),
         forms: Forms::new(setting.template_refresh),
         records: RecordTypes::new(setting.template_refresh),
-        audit: Arc::new(AuditLog::new(Target::File(audit))),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
+        plans: plans(setting, &audit),
+        audit: Arc::new(AuditLog::new(Target::File(audit))),
         user_in_bodies: setting.static_token,
         max_result_bytes: setting.max_result_bytes,
         max_document_bytes: setting.max_document_bytes,
@@ -374,6 +430,14 @@ pub(crate) fn nda() -> Value {
 pub(crate) fn template(name: &str) -> Value {
     let all: Vec<Value> = serde_json::from_str(include_str!("../../src/simulator/templates.json")).unwrap();
     all.into_iter().find(|template| template["name"] == name).unwrap()
+}
+
+/// The id and the plan of a call that waits for a person, from its error.
+pub(crate) fn waiting(error: &Value) -> (String, String) {
+    let hint = text(&error["hint"]);
+    let id = hint.split("ironclad-mcp approve ").nth(1).unwrap_or_else(|| panic!("{error}")).split('`').next().unwrap();
+    let plan = hint.split("with plan \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    (id.to_owned(), plan.to_owned())
 }
 
 /// The text of a JSON value that must be a string.

@@ -159,6 +159,12 @@ async fn a_dry_run_of_any_write_shows_its_request_and_sends_nothing() {
     for tool in &writes {
         let shown = story.step(tool, sample_with(tool, json!({"dry_run": true}))).await;
         assert_eq!(shown["dry_run"], true, "{tool}");
+        let sentence = text(&shown["sentence"]);
+        assert!(
+            sentence.starts_with("tests would ") && sentence.ends_with(" as maya.ortiz@simulator.example"),
+            "{sentence}"
+        );
+        assert!(!text(&shown["plan"]).is_empty() && !text(&shown["plan_expires"]).is_empty(), "{tool}");
         assert!(text(&shown["request"]["path"]).starts_with("/public/api/v1/"), "{tool}: {shown}");
     }
     // What a check reads is no harm; a write would be.

@@ -34,7 +34,7 @@ async fn declined(modern: bool) {
         let error = stage.fails("cancel_workflow", arguments).await;
         assert_eq!(gist(&error), ("confirmation_declined", None, Some("not_sent")), "{confirm:?} {person:?} {modern}");
         assert!(!text(&error["hint"]).is_empty());
-        assert_eq!(stage.requests().await, Vec::<Value>::new());
+        assert_eq!(stage.writes().await, Vec::<Value>::new());
         let lines = stage.audit();
         let line = lines.last().unwrap();
         assert_eq!(
@@ -62,7 +62,7 @@ async fn confirmed(modern: bool) {
     ] {
         let (stage, arguments) = stage(confirm, person.clone(), modern).await;
         stage.ok("cancel_workflow", arguments).await;
-        assert_eq!(stage.requests().await.len(), 1, "{confirm:?} {person:?} {modern}");
+        assert_eq!(stage.writes().await.len(), 1, "{confirm:?} {person:?} {modern}");
     }
 }
 
@@ -89,7 +89,7 @@ async fn a_yes_counts_only_for_the_call_that_was_asked_about() {
     let (mut call, question) = question(&stage, &arguments).await;
     let asked = json!(question.input_requests.unwrap());
     assert!(asked.to_string().contains("cannot be undone"), "{asked}");
-    assert_eq!((stage.requests().await, stage.audit().len()), (vec![], 2), "a question is no call");
+    assert_eq!((stage.writes().await, stage.audit().len()), (vec![], 2), "a question is no call");
     call.input_responses =
         Some(serde_json::from_value(json!({"confirm": {"action": "accept", "content": {}}})).unwrap());
     let state = question.request_state.unwrap();
@@ -101,7 +101,7 @@ async fn a_yes_counts_only_for_the_call_that_was_asked_about() {
     let mut other = call.clone();
     other.arguments.as_mut().unwrap().insert("comment".into(), "another".into());
     assert!(stage.client.call_tool_once(other).await.is_err());
-    assert_eq!(stage.requests().await, Vec::<Value>::new());
+    assert_eq!(stage.writes().await, Vec::<Value>::new());
     let CallToolResponse::Complete(done) = stage.client.call_tool_once(call).await.unwrap() else {
         panic!("no result")
     };
@@ -116,5 +116,5 @@ async fn an_answer_without_its_question_is_no_yes() {
         Some(serde_json::from_value(json!({"confirm": {"action": "accept", "content": {}}})).unwrap());
     let answer = stage.client.call_tool_once(call).await;
     assert!(!matches!(answer, Ok(CallToolResponse::Complete(_))), "{answer:?}");
-    assert_eq!(stage.requests().await, Vec::<Value>::new());
+    assert_eq!(stage.writes().await, Vec::<Value>::new());
 }
