@@ -22,7 +22,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
     cursor::CursorKey,
-    dispatch::{Dispatch, Plans},
+    dispatch::{Dispatch, Drain, Plans},
     forms::Forms,
     ironclad::{
         Client,
@@ -90,6 +90,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
         audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
+        drain: Drain::default(),
         cursor_key,
         state_key,
         plans: Plans::new(&state_key, approvals::below(state), approval_life),

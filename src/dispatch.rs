@@ -2,6 +2,7 @@
 
 mod attribute_types;
 mod consent;
+mod drain;
 mod failure;
 mod filter;
 mod form_answer;
@@ -17,8 +18,14 @@ mod record_properties;
 mod scopes;
 mod subject;
 
-use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+pub use drain::{Drain, Grace};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
@@ -57,6 +64,8 @@ pub struct Dispatch {
     pub upload_folders: UploadFolders,
     /// Where calls are recorded.
     pub audit: Arc<AuditLog>,
+    /// The calls that are under way.
+    pub drain: Drain,
     /// The key of list cursors.
     pub cursor_key: CursorKey,
     /// The key of the state that a client brings back with a person's answer.
@@ -197,8 +206,26 @@ impl Dispatch {
         let who = Who { agent: caller.agent.name.clone(), as_user };
         let named = plans::filled(self, tool, &arguments);
         let named = launch::named(tool, &named);
+        // Before the record, so that it outlives it: while a line is unwritten the call is under way.
+        let passage = self.drain.enter(tool.entry.effect.is_write());
         let mut record = Record::open(Arc::clone(&self.audit), &tool.entry, &named, who);
-        match (Call { dispatch: self, caller: &caller }).steps(tool, arguments, &mut record).await {
+        if passage.is_refused() {
+            let error = failure::not_begun(&tool.entry);
+            record.decide(Decision::Denied, "the server is stopping");
+            record.failed(&error);
+            return Err(error);
+        }
+        let sent = record.times_sent();
+        let reached = tokio::select! {
+            biased;
+            reached = (Call { dispatch: self, caller: &caller }).steps(tool, arguments, &mut record) => reached,
+            () = passage.cut(&sent) => {
+                let error = failure::cut(&tool.entry, sent.load(Ordering::Acquire) > 0);
+                record.cut();
+                return Err(error);
+            }
+        };
+        match reached {
             Ok(Reached::Answer(answer)) => {
                 note_ids(&tool.entry, &answer, &mut record);
                 record.succeeded();

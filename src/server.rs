@@ -36,7 +36,7 @@ use crate::{
     answer::{Answer, Resource},
     catalog::{self, Catalog, Words},
     choices::{self, Lookups},
-    dispatch::{Caller, Dispatch, Person, Progress, Reached},
+    dispatch::{Caller, Dispatch, Drain, Person, Progress, Reached},
     error::CallError,
     launch_tools::Launchers,
     manifest::Effect,
@@ -173,6 +173,12 @@ impl Server {
         }
         let Shared { launchers, dispatch, catalog, rights, .. } = &*self.shared;
         tokio::select! { () = launchers.follow(dispatch, catalog, rights) => {}, () = stop.cancelled() => {} }
+    }
+
+    /// The calls that are under way.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
+        &self.shared.dispatch.drain
     }
 
     /// Ends the streams of those who listen for changes, each with its final result.

@@ -8,8 +8,70 @@ pub use http::serve_http_as;
 pub use http::{HttpSettings, serve_http};
 pub use stdio::{serve_lines, serve_stdio};
 
-/// How long calls in flight may take to end once the server has been told to stop.
-const LAST_CALLS: std::time::Duration = std::time::Duration::from_millis(1500);
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::{Drain, Grace};
+
+/// How long the last answers may take to be written once no call is under way.
+const LAST_ANSWERS: Duration = Duration::from_millis(1500);
+
+/// How long calls may take to write their lines once they are cut.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How a server is told to stop: once to end in good order, twice to end at once.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    asked: CancellationToken,
+    asked_again: CancellationToken,
+}
+
+impl Stop {
+    /// Asks the server to stop, or to be quick about it if it was asked before.
+    pub fn ask(&self) {
+        if self.asked.is_cancelled() {
+            self.asked_again.cancel();
+        } else {
+            self.asked.cancel();
+        }
+    }
+
+    /// Waits until the server is asked to stop.
+    pub async fn asked(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Waits until the server is asked a second time.
+    pub async fn asked_again(&self) {
+        self.asked_again.cancelled().await;
+    }
+}
+
+/// Waits for the word to stop or for the client to hang up, and then until the last call has ended.
+async fn last_calls(drain: &Drain, stop: &Stop, hung_up: impl Future<Output = ()>) {
+    let has_hung_up = tokio::select! {
+        () = stop.asked() => {
+            drain.told();
+            false
+        }
+        () = hung_up => {
+            drain.stop(Grace::HUNG_UP);
+            true
+        }
+    };
+    let impatient = async {
+        // Whoever hung up and then sends a signal wants an end, too.
+        if has_hung_up {
+            stop.asked().await
+        } else {
+            stop.asked_again().await
+        }
+        drain.stop(Grace::NONE);
+        tokio::time::sleep(LAST_LINES).await;
+    };
+    tokio::select! { () = drain.emptied() => {}, () = impatient => {} }
+}
 
 /// Why a transport ended badly.
 #[derive(Debug, thiserror::Error)]

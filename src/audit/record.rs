@@ -5,7 +5,10 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -92,6 +95,9 @@ pub struct Record {
     decision: Decision,
     rule: String,
     sent: Sent,
+    times_sent: Arc<AtomicU32>,
+    /// The server's end cuts the call off.
+    is_cut: bool,
     began: Instant,
     closed: bool,
 }
@@ -117,6 +123,8 @@ impl Record {
             decision: Decision::Allowed,
             rule: String::new(),
             sent: Sent::default(),
+            times_sent: Arc::default(),
+            is_cut: false,
             began: Instant::now(),
             closed: false,
         }
@@ -135,7 +143,14 @@ impl Record {
 
     /// Notes what became of the request.
     pub fn sent(&mut self, sent: Sent) {
+        self.times_sent.store(sent.attempts, Ordering::Release);
         self.sent = sent;
+    }
+
+    /// How often the request of the call went out, as it is known while the call goes on.
+    #[must_use]
+    pub fn times_sent(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.times_sent)
     }
 
     /// Notes an id that only the answer held, such as a launched workflow's.
@@ -200,6 +215,11 @@ impl Record {
         self.close(outcome, Some(error.code));
     }
 
+    /// Writes the line of a call that the server's end cut off, before anybody cancelled it.
+    pub fn cut(mut self) {
+        self.is_cut = true;
+    }
+
     /// Writes nothing: the call only asked a question and will come again with the answer.
     pub fn postponed(mut self) {
         self.closed = true;
@@ -230,7 +250,7 @@ impl Record {
         line.insert("code".into(), code.map(Code::as_str).into());
         line.insert("status".into(), self.sent.status.into());
         line.insert("request_id".into(), self.sent.request_id.as_deref().into());
-        line.insert("attempts".into(), self.sent.attempts.into());
+        line.insert("attempts".into(), self.times_sent.load(Ordering::Acquire).into());
         line.insert("duration_ms".into(), u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).into());
         line.insert("sentence".into(), self.sentence(outcome, code).into());
         line
@@ -249,6 +269,9 @@ impl Record {
             (Decision::Allowed, "intent") => format!("{agent} is about to send {tool}{acting}{approved}"),
             (Decision::Allowed, "unknown") => {
                 format!("{agent} sent {tool}{acting}, and it is not known whether it took effect")
+            }
+            (Decision::Allowed, "cancelled") if self.is_cut => {
+                format!("the call of {tool} by {agent}{acting} was cut off, because the server had to stop")
             }
             (Decision::Allowed, "cancelled") => format!("{agent} cancelled its call of {tool}{acting}"),
             (Decision::Allowed, _) => {
@@ -284,7 +307,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
-            let outcome = if self.is_write && self.sent.attempts > 0 { "unknown" } else { "cancelled" };
+            let outcome = if self.is_write && self.times_sent.load(Ordering::Acquire) > 0 { "unknown" } else { "cancelled" };
             self.close(outcome, Some(Code::Cancelled));
         }
     }

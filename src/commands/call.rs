@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     CommandError, Ended, FAILED,
     console::{complain, say},
+    stop,
 };
 use crate::{
     agents::Agent,
@@ -40,6 +41,7 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
         return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
     }
     let caller = Caller { agent: Agent::new(AGENT, rights), person: None, progress: None };
+    stop::on_signal_end_the_call(Arc::clone(&dispatch));
     let reached = dispatch.call(&tool, arguments, caller).await;
     drop(simulator);
     match reached {

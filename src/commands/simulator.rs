@@ -26,7 +26,7 @@ pub(super) fn run(args: SimulatorArgs, _logged: &Config) -> Ended {
         };
         let simulator = Simulator::start(args.listen, settings).await?;
         say(&exports(&simulator.base_url(), &simulator.credentials()))?;
-        stop.cancelled().await;
+        stop.asked().await;
         simulator.stop().await;
         Ok(ExitCode::SUCCESS)
     })

@@ -46,6 +46,21 @@ pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
     }
 }
 
+/// A call that came when the server had been told to stop.
+pub(super) fn not_begun(entry: &Entry) -> CallError {
+    CallError::new(
+        Code::UpstreamUnavailable,
+        format!("{} was not sent: the server is stopping", entry.name),
+        "nothing was changed; call again when the server is back",
+    )
+    .with_outcome(Outcome::NotSent)
+}
+
+/// A call that the server's end cut off; `sent` where its request went out.
+pub(super) fn cut(entry: &Entry, sent: bool) -> CallError {
+    if sent { lost(entry, None, "the server had to stop before its answer came") } else { not_begun(entry) }
+}
+
 fn over_budget(wait: Duration) -> CallError {
     let seconds = wait.as_secs().max(1);
     let mut error = CallError::new(

@@ -21,7 +21,7 @@ const INDEX: &[(&str, &str, &str)] = &[
     ("GET", "/__simulator/state", "counts, and every workflow and record in brief"),
     ("GET", "/__simulator/requests", "the request log; query: method, operation, path (prefix), after (seq)"),
     ("DELETE", "/__simulator/requests", "empties the request log"),
-    ("GET", "/__simulator/connections", "how many connections are open, this one among them"),
+    ("GET", "/__simulator/connections", "how many connections are open and requests under way, this one among both"),
     ("GET", "/__simulator/events", "what webhooks would have been sent"),
     ("DELETE", "/__simulator/events", "empties the event list"),
     ("GET", "/__simulator/faults", "the grammar of faults"),
@@ -62,7 +62,10 @@ fn route(world: &World, inner: &mut Inner, request: &Incoming, payload: &Payload
             inner.log.clear();
             Ok(Reply::no_content())
         }
-        ("GET", ["connections"]) => Ok(Reply::ok(json!({ "open": world.misfortunes.connections() }))),
+        ("GET", ["connections"]) => {
+            let (open, requests) = (world.misfortunes.connections(), world.misfortunes.under_way());
+            Ok(Reply::ok(json!({ "open": open, "requests": requests })))
+        }
         ("GET", ["events"]) => {
             let events = &world.store(inner).events;
             Ok(Reply::ok(json!({ "count": events.len(), "list": events })))

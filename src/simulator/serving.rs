@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::faults::{Fault, Faults};
-use super::visit::{Presence, Visit, Witness};
+use super::visit::{Counted, Presence, Visit, Witness};
 
 /// The faults a server injects; clones share them.
 #[derive(Clone, Default)]
@@ -34,6 +34,7 @@ pub(crate) struct Misfortunes {
     witness: Option<Arc<dyn Witness>>,
     visits: Arc<AtomicU64>,
     connections: Arc<AtomicUsize>,
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Misfortunes {
@@ -57,6 +58,11 @@ impl Misfortunes {
     /// Puts other faults in the place of the present ones.
     pub(crate) fn replace(&self, faults: Faults) {
         *self.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
+    /// How many requests are not answered to the last byte.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Acquire)
     }
 
     fn next(&self, method: &str, path: &str) -> Option<Fault> {
@@ -88,22 +94,6 @@ pub(crate) async fn serve(
     }
 }
 
-/// Counts a connection for as long as it is open.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(connections: &Arc<AtomicUsize>) -> Self {
-        connections.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(connections))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 async fn converse(stream: TcpStream, router: Router, (misfortunes, _open): (Misfortunes, Counted)) {
     let _ = stream.set_nodelay(true);
     let fate = Arc::new(Fate::default());
@@ -128,7 +118,8 @@ async fn answer(
 ) -> Result<Response<Body>, Ended> {
     let fault = misfortunes.next(request.method().as_str(), request.uri().path());
     let visit = Visit { number: misfortunes.visits.fetch_add(1, Ordering::Relaxed) + 1, fault };
-    let presence = Presence::of(&request, visit, misfortunes.witness);
+    let under_way = Counted::new(&misfortunes.under_way);
+    let presence = Presence::of(&request, visit, (misfortunes.witness, under_way));
     request.extensions_mut().insert(visit);
     let Some(fault) = fault else { return Ok(presence.until_the_end_of(routed(router, request).await)) };
     if !fault.acts() {

@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
@@ -32,21 +33,43 @@ pub(crate) trait Witness: Send + Sync {
     fn left(&self, visit: Visit, parts: &Parts);
 }
 
+/// Counts something for as long as it lasts.
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// One more from now on.
+    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// A client that waits for its answer.
 pub(crate) struct Presence {
     visit: Visit,
     parts: Parts,
     witness: Option<Arc<dyn Witness>>,
+    _under_way: Counted,
 }
 
 impl Presence {
     /// The client of `request`, from now on.
-    pub(crate) fn of(request: &Request<Body>, visit: Visit, witness: Option<Arc<dyn Witness>>) -> Self {
+    pub(crate) fn of(
+        request: &Request<Body>,
+        visit: Visit,
+        (witness, under_way): (Option<Arc<dyn Witness>>, Counted),
+    ) -> Self {
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
         *head.uri_mut() = request.uri().clone();
         *head.headers_mut() = request.headers().clone();
-        Self { visit, parts: head.into_parts().0, witness }
+        Self { visit, parts: head.into_parts().0, witness, _under_way: under_way }
     }
 
     /// Tells that a fault keeps the request from being done.

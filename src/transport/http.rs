@@ -12,7 +12,7 @@ use rmcp::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{LAST_CALLS, TransportError};
+use super::{LAST_ANSWERS, Stop, TransportError, last_calls};
 use crate::server::Server;
 
 /// Where to listen, and whom to believe.
@@ -29,14 +29,16 @@ pub struct HttpSettings {
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
-/// Serves clients until `stop` is cancelled; calls in flight get a moment to end. `ready` learns the address.
+/// Serves clients until the server is told to stop and the calls under way have ended. `ready` learns the address.
+///
+/// Meanwhile connections are still taken: whoever asks `/readyz` or calls a tool is told, and goes elsewhere.
 ///
 /// # Errors
 /// The address cannot be listened on.
 pub async fn serve_http(
     server: Server,
     settings: &HttpSettings,
-    stop: CancellationToken,
+    stop: Stop,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), TransportError> {
     serve(server.clone(), server, settings, stop, ready).await
@@ -51,7 +53,7 @@ pub async fn serve_http_as(
     handler: impl ServerHandler + Clone,
     server: Server,
     settings: &HttpSettings,
-    stop: CancellationToken,
+    stop: Stop,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), TransportError> {
     serve(handler, server, settings, stop, ready).await
@@ -61,7 +63,7 @@ async fn serve(
     handler: impl ServerHandler + Clone,
     server: Server,
     settings: &HttpSettings,
-    stop: CancellationToken,
+    stop: Stop,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), TransportError> {
     let listener = TcpListener::bind(settings.listen).await;
@@ -73,15 +75,16 @@ async fn serve(
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
     });
-    tokio::spawn(server.clone().follow_templates(stop.clone()));
-    let cut = CancellationToken::new();
-    let (stopped, listeners) = (stop.clone(), server.clone());
+    let (over, cut) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(server.clone().follow_templates(over.clone()));
+    let listeners = server.clone();
     let serving = axum::serve(listener, router(handler, server, settings, cut.clone()))
-        .with_graceful_shutdown(async move { stopped.cancelled().await });
+        .with_graceful_shutdown(over.clone().cancelled_owned());
     let last_calls = async {
-        stop.cancelled().await;
+        last_calls(listeners.drain(), &stop, std::future::pending()).await;
         listeners.end_streams();
-        tokio::time::sleep(LAST_CALLS).await;
+        over.cancel();
+        tokio::time::sleep(LAST_ANSWERS).await;
         cut.cancel();
     };
     tokio::select! {
@@ -115,7 +118,9 @@ fn router(
 }
 
 async fn readyz(State(server): State<Server>) -> (StatusCode, &'static str) {
-    if server.is_ready().await {
+    if server.drain().is_stopping() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n")
+    } else if server.is_ready().await {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no token can be had from Ironclad\n")

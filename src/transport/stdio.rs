@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{LAST_CALLS, TransportError};
+use super::{LAST_ANSWERS, Stop, TransportError, last_calls};
 use crate::server::Server;
 
 /// The longest line that is read: a document of 10 MB in base64, and then some.
@@ -27,11 +27,11 @@ const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// A read buffer that grew past this is given back.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Serves one client until stdin ends or `stop` is cancelled; calls in flight get a moment to end.
+/// Serves one client until stdin ends or the server is told to stop, and the calls under way have ended.
 ///
 /// # Errors
 /// The client did not open the connection as MCP has it, or a stream broke.
-pub async fn serve_stdio(server: Server, stop: CancellationToken) -> Result<(), TransportError> {
+pub async fn serve_stdio(server: Server, stop: Stop) -> Result<(), TransportError> {
     let (read, write) = rmcp::transport::stdio_pipes();
     serve_lines(server, read, write, stop).await
 }
@@ -40,20 +40,23 @@ pub async fn serve_stdio(server: Server, stop: CancellationToken) -> Result<(), 
 ///
 /// # Errors
 /// As [`serve_stdio`].
-pub async fn serve_lines<R, W>(server: Server, read: R, write: W, stop: CancellationToken) -> Result<(), TransportError>
+pub async fn serve_lines<R, W>(server: Server, read: R, write: W, stop: Stop) -> Result<(), TransportError>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let ended = CancellationToken::new();
-    tokio::spawn(server.clone().follow_templates(ended.clone()));
-    let lines = Lines::new(read, write, ended.clone());
+    let (ended, over) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(server.clone().follow_templates(over.clone()));
+    let lines = Lines::new(read, write, (ended.clone(), over.clone()));
+    let listeners = server.clone();
     let last_calls = async {
-        tokio::select! { () = ended.cancelled() => {}, () = stop.cancelled() => {} }
-        tokio::time::sleep(LAST_CALLS).await;
+        last_calls(listeners.drain(), &stop, ended.cancelled()).await;
+        listeners.end_streams();
+        over.cancel();
+        tokio::time::sleep(LAST_ANSWERS).await;
     };
     let served = async {
-        match server.serve_with_ct(lines, stop.clone()).await {
+        match server.serve(lines).await {
             Ok(running) => running.waiting().await.map(drop).map_err(|error| TransportError::Io(error.into())),
             Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
             Err(error) => Err(TransportError::Opening(error.to_string())),
@@ -71,7 +74,10 @@ struct Lines<R, W> {
     /// Nothing was asked yet: notifications before the first request have no meaning, and would end the connection.
     opening: bool,
     write: Arc<Mutex<Option<W>>>,
+    /// The client hung up.
     ended: CancellationToken,
+    /// No call is under way any more, and no more is read.
+    over: CancellationToken,
 }
 
 enum Line {
@@ -81,9 +87,9 @@ enum Line {
 }
 
 impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Lines<R, W> {
-    fn new(read: R, write: W, ended: CancellationToken) -> Self {
+    fn new(read: R, write: W, (ended, over): (CancellationToken, CancellationToken)) -> Self {
         let write = Arc::new(Mutex::new(Some(write)));
-        Self { read: BufReader::new(read), line: Vec::new(), skipping: false, opening: true, write, ended }
+        Self { read: BufReader::new(read), line: Vec::new(), skipping: false, opening: true, write, ended, over }
     }
 
     /// Reads one line into `self.line`. Dropping the future loses nothing: bytes are taken and kept without a wait between.
@@ -204,9 +210,13 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Transp
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let unreadable = match self.next_line().await {
+            let over = self.over.clone();
+            let line = tokio::select! { line = self.next_line() => line, () = over.cancelled() => return None };
+            let unreadable = match line {
                 Line::End => {
+                    // The end of what is asked is not the end of what is answered.
                     self.ended.cancel();
+                    over.cancelled().await;
                     return None;
                 }
                 Line::TooLong => Unreadable {

@@ -3,6 +3,7 @@
 mod audit;
 mod commands;
 mod http;
+mod http_end;
 mod login;
 mod program;
 mod proxy;

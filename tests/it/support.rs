@@ -15,7 +15,7 @@ use ironclad_mcp::{
     audit::{AuditLog, Target},
     catalog::Catalog,
     cursor::CursorKey,
-    dispatch::{Dispatch, Plans},
+    dispatch::{Dispatch, Drain, Plans},
     forms::Forms,
     ironclad::{
         self,
@@ -28,7 +28,7 @@ use ironclad_mcp::{
     request::ActingUser,
     server::Server,
     simulator::{self, Simulator},
-    transport,
+    transport::{self, Stop},
     upload::UploadFolders,
 };
 use rmcp::{
@@ -43,7 +43,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::macros::datetime;
 use tokio::{io::DuplexStream, sync::Notify};
-use tokio_util::sync::CancellationToken;
 
 /// What a test may set.
 pub(crate) struct Setting {
@@ -364,7 +363,7 @@ fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStre
     let server = Server::new(Arc::new(dispatch), catalog, launchers, Arc::new(rights), "stdio");
     let (wire, far) = tokio::io::duplex(1 << 20);
     let (read, write) = tokio::io::split(far);
-    tokio::spawn(transport::serve_lines(server, read, write, CancellationToken::new()));
+    tokio::spawn(transport::serve_lines(server, read, write, Stop::default()));
     wire
 }
 
@@ -400,6 +399,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         client: ironclad::Client::new(settings, auth),
         forms: Forms::new(setting.template_refresh),
         records: RecordTypes::new(setting.template_refresh),
+        drain: Drain::default(),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
         plans: plans(setting, &audit),

@@ -135,7 +135,7 @@ async fn a_request_whose_client_went_away_is_logged_once_with_what_it_did() {
 }
 
 #[tokio::test]
-async fn open_connections_are_counted() {
+async fn open_connections_and_requests_under_way_are_counted() {
     let bench = Bench::new().await;
     let open = async || bench.get("/__simulator/connections").await.ok()["open"].clone();
     assert_eq!(open().await, 1);
@@ -144,6 +144,13 @@ async fn open_connections_are_counted() {
     assert_eq!(open().await, 2);
     drop(other);
     while open().await != 1 {}
+    bench.request(Method::POST, "/__simulator/faults").body("hang").send().await.expect("answer");
+    let requests = async || bench.get("/__simulator/connections").await.ok()["requests"].clone();
+    assert_eq!(requests().await, 1);
+    let waiting = tokio::spawn(bench.request(Method::GET, "/workflows").send());
+    while requests().await != 2 {}
+    waiting.abort();
+    while requests().await != 1 {}
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use tokio::{
 use super::program::{Home, MODERN, modern, signed_in};
 
 /// A server over HTTP, with the simulator inside it.
-struct Served {
-    child: Child,
-    url: String,
-    http: Client,
-    home: Home,
+pub(super) struct Served {
+    pub(super) child: Child,
+    pub(super) url: String,
+    pub(super) http: Client,
+    pub(super) home: Home,
 }
 
 impl Served {
@@ -25,7 +25,7 @@ impl Served {
         Self::at(Home::new().with("IRONCLAD_SIMULATOR", "true")).await
     }
 
-    async fn at(home: Home) -> Self {
+    pub(super) async fn at(home: Home) -> Self {
         let mut child = home.command(&["http", "--listen", "127.0.0.1:0"]).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         let listening = async {
@@ -42,7 +42,7 @@ impl Served {
         Self { child, url, http: Client::new(), home }
     }
 
-    async fn page(&self, path: &str) -> Response {
+    pub(super) async fn page(&self, path: &str) -> Response {
         self.http.get(self.url.replace("/mcp", path)).send().await.unwrap()
     }
 
@@ -53,15 +53,25 @@ impl Served {
 
     /// The answer to a request of 2026-07-28.
     async fn modern(&self, headers: &[(&str, &str)]) -> Response {
-        let params = modern(json!({"name": "list_users", "arguments": {"limit": 1}}));
+        self.modern_call("list_users", json!({"limit": 1}), headers).send().await.unwrap()
+    }
+
+    /// A call in a request of 2026-07-28.
+    pub(super) fn modern_call(
+        &self,
+        tool: &str,
+        arguments: Value,
+        headers: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
+        let params = modern(json!({"name": tool, "arguments": arguments}));
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-        let own = [("mcp-protocol-version", MODERN), ("mcp-method", "tools/call"), ("mcp-name", "list_users")];
-        self.post(&[&own, headers].concat(), &call).send().await.unwrap()
+        let own = [("mcp-protocol-version", MODERN), ("mcp-method", "tools/call"), ("mcp-name", tool)];
+        self.post(&[&own, headers].concat(), &call)
     }
 }
 
 /// A JSON answer, plain or as the one event of a stream.
-async fn message(response: Response) -> Value {
+pub(super) async fn message(response: Response) -> Value {
     let status = response.status();
     let text = response.text().await.unwrap();
     let data = text.lines().filter_map(|line| line.strip_prefix("data:")).find(|data| !data.trim().is_empty());

@@ -144,6 +144,7 @@ impl Session {
         let line = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await.expect("no answer").unwrap();
         let line = line.expect("the server has gone");
         self.seen.push_str(&line);
+        self.seen.push('\n');
         let message: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
         message
@@ -187,15 +188,52 @@ impl Session {
         self.stdin = None;
     }
 
+    /// Sends the program a signal.
+    pub(super) async fn kill(&self, signal: &str) {
+        kill(&self.child, signal).await;
+    }
+
     /// Waits for the program to end, and gives what it said on stdout and stderr.
-    pub(super) async fn ended(mut self, within: Duration) -> Ended {
+    pub(super) async fn ended(self, within: Duration) -> Ended {
+        let ended = self.ended_with_text(within).await;
+        for line in ended.stdout.lines() {
+            serde_json::from_str::<Value>(line).unwrap();
+        }
+        ended
+    }
+
+    /// The same for a program that prints something else than messages.
+    pub(super) async fn ended_with_text(mut self, within: Duration) -> Ended {
         let status = tokio::time::timeout(within, self.child.wait()).await.expect("it did not end in time").unwrap();
         while let Some(line) = self.stdout.next_line().await.unwrap() {
-            serde_json::from_str::<Value>(&line).unwrap();
             self.seen.push_str(&line);
+            self.seen.push('\n');
         }
         Ended { status, stdout: self.seen, stderr: self.said.await.unwrap() }
     }
+}
+
+/// Sends a program a signal.
+pub(super) async fn kill(child: &Child, signal: &str) {
+    let kill = format!("kill -{signal} {}", child.id().unwrap());
+    let sent = Command::new("sh").args(["-c", &kill]).status().await.unwrap();
+    assert!(sent.success());
+}
+
+/// Waits until the simulator has so many requests under way.
+pub(super) async fn requests_under_way(simulator: &Simulator, count: u64) {
+    let http = reqwest::Client::new();
+    let url = format!("{}/__simulator/connections", simulator.base_url());
+    let polling = async {
+        loop {
+            let open: Value = http.get(&url).send().await.unwrap().json().await.unwrap();
+            // This one is under way as well.
+            if open["requests"].as_u64().unwrap() > count {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, polling).await.expect("the requests did not come");
 }
 
 /// The parameters of a request of 2026-07-28.
