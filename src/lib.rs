@@ -5,7 +5,8 @@
 //! ```text
 //! tools/call {name, arguments}
 //!   server       entry by name ................... unknown: protocol error -32602
-//!   dispatch     audit: a record is opened ....... a guard, so a dropped call writes its line too
+//!   dispatch     drain: the call is counted ...... refused once the server is stopping; cut when its time is up
+//!                audit: a record is opened ....... a guard, so a dropped call writes its line too
 //!    0 policy     decide(entry)           access_denied, before any work
 //!      scopes     those of the token      forbidden, if Ironclad did not grant one that the tool needs
 //!      plan       open, compare           what a dry run showed, and nothing else

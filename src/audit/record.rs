@@ -307,7 +307,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
-            let outcome = if self.is_write && self.times_sent.load(Ordering::Acquire) > 0 { "unknown" } else { "cancelled" };
+            let outcome =
+                if self.is_write && self.times_sent.load(Ordering::Acquire) > 0 { "unknown" } else { "cancelled" };
             self.close(outcome, Some(Code::Cancelled));
         }
     }

@@ -53,14 +53,14 @@ impl Served {
 
     /// The answer to a request of 2026-07-28.
     async fn modern(&self, headers: &[(&str, &str)]) -> Response {
-        self.modern_call("list_users", json!({"limit": 1}), headers).send().await.unwrap()
+        self.modern_call("list_users", &json!({"limit": 1}), headers).send().await.unwrap()
     }
 
     /// A call in a request of 2026-07-28.
     pub(super) fn modern_call(
         &self,
         tool: &str,
-        arguments: Value,
+        arguments: &Value,
         headers: &[(&str, &str)],
     ) -> reqwest::RequestBuilder {
         let params = modern(json!({"name": tool, "arguments": arguments}));

@@ -35,9 +35,9 @@ async fn ends(served: &mut Served) -> Option<i32> {
 #[tokio::test]
 async fn a_server_that_is_told_to_stop_says_so_and_lets_its_last_calls_end() {
     let (simulator, mut served) = served("slow:ms=60000,path=/scim;slow:ms=7000,method=POST").await;
-    let read = tokio::spawn(served.modern_call("list_users", json!({}), &[]).send());
+    let read = tokio::spawn(served.modern_call("list_users", &json!({}), &[]).send());
     let record = json!({"type": "mutualNda", "name": "Last", "properties": {}});
-    let write = tokio::spawn(served.modern_call("create_record", record, &[]).send());
+    let write = tokio::spawn(served.modern_call("create_record", &record, &[]).send());
     requests_under_way(&simulator, 2).await;
     assert_eq!(served.page("/readyz").await.status(), StatusCode::OK);
     let began = Instant::now();
@@ -45,7 +45,7 @@ async fn a_server_that_is_told_to_stop_says_so_and_lets_its_last_calls_end() {
     while served.page("/readyz").await.status() != StatusCode::SERVICE_UNAVAILABLE {}
     assert_eq!(served.page("/readyz").await.text().await.unwrap(), "the server is stopping\n");
     assert_eq!(served.page("/healthz").await.status(), StatusCode::OK);
-    let late = message(served.modern_call("list_webhooks", json!({}), &[]).send().await.unwrap()).await;
+    let late = message(served.modern_call("list_webhooks", &json!({}), &[]).send().await.unwrap()).await;
     let error = &late["result"]["structuredContent"]["error"];
     assert_eq!((&error["code"], &error["outcome"]), (&json!("upstream_unavailable"), &json!("not_sent")), "{late}");
     let cut = message(read.await.unwrap().unwrap()).await;
@@ -63,7 +63,7 @@ async fn a_server_that_is_told_to_stop_says_so_and_lets_its_last_calls_end() {
 async fn a_second_signal_ends_it_at_once_and_what_was_sent_is_recorded_as_unknown() {
     let (simulator, mut served) = served("slow:ms=60000").await;
     let record = json!({"type": "mutualNda", "name": "Last", "properties": {}});
-    let write = tokio::spawn(served.modern_call("create_record", record, &[]).send());
+    let write = tokio::spawn(served.modern_call("create_record", &record, &[]).send());
     requests_under_way(&simulator, 1).await;
     kill(&served.child, "TERM").await;
     while served.page("/readyz").await.status() != StatusCode::SERVICE_UNAVAILABLE {}

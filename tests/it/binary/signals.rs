@@ -211,7 +211,7 @@ async fn a_command_that_calls_one_tool_is_ended_by_a_signal_and_leaves_its_line(
     let settings = simulator::Settings { faults: Some("slow:ms=60000".into()), ..simulator::Settings::default() };
     let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
     let home = Home::new().at(&simulator);
-    let mut session = home.start(&["call", "list_users"]);
+    let session = home.start(&["call", "list_users"]);
     requests_under_way(&simulator, 1).await;
     session.kill("INT").await;
     let ended = session.ended_with_text(AT_ONCE).await;
