@@ -152,9 +152,14 @@ impl Session {
 
     pub(super) async fn request(&mut self, method: &str, params: Value) -> Value {
         let id = self.ask(method, params).await;
-        let answer = self.receive().await;
-        assert_eq!(answer["id"], id, "{answer}");
-        answer
+        loop {
+            let answer = self.receive().await;
+            // Word that the tools changed may come at any time.
+            if answer.get("method").is_none() {
+                assert_eq!(answer["id"], id, "{answer}");
+                return answer;
+            }
+        }
     }
 
     /// Sends a request without waiting for its answer.
