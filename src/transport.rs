@@ -3,15 +3,16 @@
 mod http;
 mod stdio;
 
-#[cfg(feature = "conformance")]
-pub use http::serve_http_as;
-pub use http::{HttpSettings, serve_http};
-pub use stdio::{serve_lines, serve_stdio};
-
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "conformance")]
+pub use self::http::serve_http_as;
+pub use self::{
+    http::{HttpSettings, serve_http},
+    stdio::{serve_lines, serve_stdio},
+};
 use crate::dispatch::{Drain, Grace};
 
 /// How long the last answers may take to be written once no call is under way.

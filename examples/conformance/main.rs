@@ -26,9 +26,8 @@ use ironclad_mcp::{
     assembly,
     config::{self, Options},
     server::Server,
-    transport::{self, HttpSettings},
+    transport::{self, HttpSettings, Stop},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::handler::Suite;
 
@@ -52,11 +51,11 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         allowed_hosts: Vec::new(),
         allowed_origins: Vec::new(),
     };
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     let stopped = stop.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            stopped.cancel();
+            stopped.ask();
         }
     });
     let ready = |address: SocketAddr| {
