@@ -199,6 +199,9 @@ pub struct SimulatorArgs {
     /// Refuse unknown query parameters and body members, which Ironclad ignores
     #[arg(long)]
     pub strict: bool,
+    /// Records of the company, about; past the first thousand they are plain ones
+    #[arg(long, value_name = "N", default_value_t = simulator::Settings::default().records)]
+    pub records: usize,
     /// Keep no count of requests against Ironclad's rate limits
     #[arg(long)]
     pub no_rate_limits: bool,

@@ -6,6 +6,7 @@
 mod answers;
 mod approval_state;
 mod approvals;
+mod archive;
 mod async_launch;
 mod attribute_values;
 mod calendar;

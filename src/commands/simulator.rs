@@ -22,6 +22,7 @@ pub(super) fn run(args: SimulatorArgs, _logged: &Config) -> Ended {
             faults: args.faults,
             token_seconds: args.token_seconds,
             client_scopes: args.client_scopes,
+            records: args.records,
             ..Settings::default()
         };
         let simulator = Simulator::start(args.listen, settings).await?;

@@ -39,6 +39,8 @@ const INDEX: &[(&str, &str, &str)] = &[
     ),
     ("POST", "/__simulator/rate-limits", "{\"enabled\": bool, \"limits\": {bucket: n}, \"windowSeconds\": n}"),
     ("POST", "/__simulator/async-launch", "{\"milliseconds\": n}: how long asynchronous launches take"),
+    ("POST", "/__simulator/archive", "{\"records\": n}: how many plain records there are besides the seeded ones"),
+    ("POST", "/__simulator/large-exhibit", "{\"bytes\": n}: the size of the large exhibit"),
     ("POST", "/__simulator/filters", "{\"type\": bool}: whether [type] works in record filters"),
 ];
 
@@ -94,6 +96,15 @@ fn route(world: &World, inner: &mut Inner, request: &Incoming, payload: &Payload
             world.store(inner).launch_time = Duration::from_millis(wait);
             Ok(Reply::no_content())
         }
+        ("POST", ["archive"]) => {
+            world.store(inner).archived = size(payload, "records")?;
+            Ok(Reply::no_content())
+        }
+        ("POST", ["large-exhibit"]) => {
+            let bytes = size(payload, "bytes")?;
+            world.store(inner).resize_large_documents(bytes);
+            Ok(Reply::no_content())
+        }
         ("POST", ["filters"]) => {
             world.store(inner).type_in_filters = member(payload, "type") == Some(&Value::Bool(true));
             Ok(Reply::no_content())
@@ -119,6 +130,11 @@ fn member<'a>(payload: &'a Payload, name: &str) -> Option<&'a Value> {
         Payload::Json(body) => body.get(name),
         Payload::Empty | Payload::Parts(_) | Payload::Unreadable(_) => None,
     }
+}
+
+fn size(payload: &Payload, name: &'static str) -> Result<usize, ApiError> {
+    let size = member(payload, name).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
+    size.ok_or_else(|| ApiError::missing(name, format!("{name} is required, a whole number")))
 }
 
 fn set_faults(world: &World, request: &Incoming) -> Outcome {
@@ -236,7 +252,7 @@ fn state(store: &Store) -> Value {
     json!({
         "counts": {
             "workflows": store.workflows.len(),
-            "records": store.records.len(),
+            "records": store.records.len() + store.archived,
             "entities": store.entities.len(),
             "templates": store.templates.len(),
             "users": store.people.len(),

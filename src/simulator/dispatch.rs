@@ -14,6 +14,7 @@ use http::Request;
 use http::request::Parts;
 use serde_json::{Value, json};
 
+use super::archive;
 use super::clock::{Clock, stamp};
 use super::control;
 use super::errors::ApiError;
@@ -86,7 +87,9 @@ impl World {
         let settings = &self.settings;
         inner.store.get_or_insert_with(|| {
             let mut store = Store::new(settings.seed, Clock::new(settings.clock));
-            seed::fill(&mut store, settings.workflows, settings.records);
+            let seeded = settings.records.min(archive::MOST_SEEDED);
+            seed::fill(&mut store, settings.workflows, seeded);
+            store.archived = settings.records.saturating_sub(store.records.len().max(seeded));
             store
         })
     }

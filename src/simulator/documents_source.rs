@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::documents;
+use super::random::Random;
 
 /// What to render.
 #[derive(Debug, Clone)]
@@ -15,9 +16,17 @@ pub(crate) enum DocumentSource {
     Word(Page),
     /// A PDF of at least so many bytes.
     Pdf(Page, usize),
+    /// A PDF of exactly so many bytes, made piece by piece while it is sent: noise follows a whole small file.
+    Streamed(Page, usize),
     /// Bytes a caller uploaded, and their content type.
     Held(Bytes, String),
 }
+
+/// The largest document that is made in one piece.
+pub(crate) const MOST_HELD: usize = 16 << 20;
+
+/// How much noise is made at a time.
+const PIECE: usize = 64 << 10;
 
 /// The text of a generated document.
 #[derive(Debug, Clone, Default)]
@@ -29,9 +38,23 @@ pub(crate) struct Page {
 }
 
 impl DocumentSource {
+    /// The bytes in pieces, how many there are, and their content type.
+    pub(crate) fn pieces(self) -> (Pieces, usize, String) {
+        let Self::Streamed(page, length) = self else {
+            let (bytes, content_type) = self.render();
+            let length = bytes.len();
+            return (Pieces { first: Some(bytes), left: 0, random: Random::new(0) }, length, content_type);
+        };
+        let mut file = documents::pdf(&page.title, &page.paragraphs, 0);
+        file.truncate(length);
+        let (left, random) = (length - file.len(), Random::new(length as u64));
+        (Pieces { first: Some(file.into()), left, random }, length, documents::PDF_MIME.to_owned())
+    }
+
     /// The bytes and their content type.
-    pub(crate) fn render(&self) -> (Bytes, String) {
+    fn render(&self) -> (Bytes, String) {
         match self {
+            Self::Streamed(page, _) => Self::Pdf(page.clone(), 0).render(),
             Self::Word(page) => {
                 (documents::docx(&page.title, &page.paragraphs).into(), documents::DOCX_MIME.to_owned())
             }
@@ -41,6 +64,31 @@ impl DocumentSource {
             }
             Self::Held(bytes, content_type) => (bytes.clone(), content_type.clone()),
         }
+    }
+}
+
+/// A document, piece by piece.
+pub(crate) struct Pieces {
+    first: Option<Bytes>,
+    left: usize,
+    random: Random,
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let length = self.left.min(PIECE);
+        self.left -= length;
+        let mut piece = Vec::with_capacity(length + 8);
+        while piece.len() < length {
+            piece.extend_from_slice(&self.random.next_u64().to_le_bytes());
+        }
+        piece.truncate(length);
+        (length > 0).then(|| piece.into())
     }
 }
 

@@ -3,6 +3,8 @@
 //! A page beyond the end is an empty list with the true count, not an error: that is how a client sees the end
 //! (ironclad-api.md §4).
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use super::errors::ApiError;
@@ -31,9 +33,13 @@ impl Page {
 
     /// The items of this page.
     pub(crate) fn cut<'a, T>(&self, all: &'a [T]) -> &'a [T] {
-        let start = self.number.saturating_mul(self.size).min(all.len());
-        let end = start.saturating_add(self.size).min(all.len());
-        all.get(start..end).unwrap_or_default()
+        all.get(self.range(all.len())).unwrap_or_default()
+    }
+
+    /// The places of this page's items in a list of so many.
+    pub(crate) fn range(&self, length: usize) -> Range<usize> {
+        let start = self.number.saturating_mul(self.size).min(length);
+        start..start.saturating_add(self.size).min(length)
     }
 
     /// The envelope with `count`, the number of matches over all pages.

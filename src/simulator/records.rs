@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use super::archive::{self, Archived, Mixed};
 use super::clock::{parse_instant, stamp};
 use super::documents_source::{DocumentSource, Page as TextPage, disposition};
 use super::errors::ApiError;
@@ -28,28 +29,48 @@ pub(crate) fn list(store: &mut Store, call: &Call) -> Outcome {
     let order = Order::of(&call.query)?;
     let filter = workflows::filter(&call.query)?;
     workflows::check_search(&call.query)?;
-    let mut found: Vec<&Record> = Vec::new();
-    for record in &store.records {
+    let matches = |record: &Record| -> Result<bool, ApiError> {
         if let Some(filter) = &filter
             && !formula_matches(store, filter, record)?
         {
-            continue;
+            return Ok(false);
         }
-        let wanted = (types.is_empty() || types.contains(&record.kind.as_str()))
+        Ok((types.is_empty() || types.contains(&record.kind.as_str()))
             && since.is_none_or(|since| record.updated.is_some_and(|updated| updated >= since))
-            && text_matches(&call.query, record);
-        if wanted {
-            found.push(record);
+            && text_matches(&call.query, record))
+    };
+    let mut found: Vec<(Option<OffsetDateTime>, &Record)> = Vec::new();
+    for record in &store.records {
+        if matches(record)? {
+            found.push((agreement_date(record), record));
         }
     }
-    found.sort_by(|one, other| order.compare(one, other));
-    let list = page.cut(&found).iter().map(|record| record_view::full(store, record, style)).collect();
-    Ok(Reply::ok(page.envelope(found.len(), list)))
+    found.sort_by(|one, other| order.compare_dated(*one, *other));
+    let found = found.into_iter().map(|(_, record)| record).collect();
+    let takes_all = filter.is_none() && types.is_empty() && since.is_none() && call.query.get("search").is_none();
+    let archived = if takes_all { Archived::First(store.archived) } else { archived(store.archived, matches)? };
+    let backwards = order.descending && matches!(order.field, Field::Name);
+    let all = Mixed::new(found, archived, backwards, |one, other| order.compare(one, other));
+    let list = page.range(all.len()).filter_map(|at| all.show(at, |record| record_view::full(store, record, style)));
+    Ok(Reply::ok(page.envelope(all.len(), list.collect())))
+}
+
+fn archived(size: usize, matches: impl Fn(&Record) -> Result<bool, ApiError>) -> Result<Archived, ApiError> {
+    let mut places = Vec::new();
+    for place in 0..size {
+        if matches(&archive::record(place))? {
+            places.push(place);
+        }
+    }
+    Ok(Archived::Places(places))
 }
 
 /// `GET /records/{id}`.
 pub(crate) fn get(store: &mut Store, call: &Call) -> Outcome {
     let style = style(call)?;
+    if let Some(place) = archive::place(call.segment(0), store.archived) {
+        return Ok(Reply::ok(record_view::full(store, &archive::record(place), style)));
+    }
     let record = store.record(call.segment(0)).ok_or_else(|| unknown(call.segment(0)))?;
     Ok(Reply::ok(record_view::full(store, record, style)))
 }
@@ -119,11 +140,20 @@ impl Order {
     }
 
     fn compare(self, one: &Record, other: &Record) -> Ordering {
+        self.compare_dated((agreement_date(one), one), (agreement_date(other), other))
+    }
+
+    /// Compares records whose dates have been read already.
+    fn compare_dated(
+        self,
+        (date, one): (Option<OffsetDateTime>, &Record),
+        (other_date, other): (Option<OffsetDateTime>, &Record),
+    ) -> Ordering {
         let turned = |ordering: Ordering| if self.descending { ordering.reverse() } else { ordering };
         match self.field {
             Field::Name => turned(one.name.cmp(&other.name)),
             Field::LastUpdated => turned(one.updated.cmp(&other.updated)),
-            Field::AgreementDate => match (agreement_date(one), agreement_date(other)) {
+            Field::AgreementDate => match (date, other_date) {
                 (Some(one), Some(other)) => turned(one.cmp(&other)),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,

@@ -17,7 +17,7 @@ pub struct Settings {
     pub token_seconds: u64,
     /// The scopes registered on the OAuth client; none for all there are.
     pub client_scopes: Option<Vec<String>>,
-    /// Records to seed, about; workflows add theirs.
+    /// Records to seed, about; workflows add theirs. Past the first thousand they are plain ones, made when looked at.
     pub records: usize,
     /// Workflows to seed.
     pub workflows: usize,

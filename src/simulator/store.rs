@@ -16,7 +16,7 @@ use super::people::{self, Person};
 use super::random::Random;
 use super::templates::{self, Template};
 use super::webhooks::Webhook;
-use super::workflow_document::Fresh;
+use super::workflow_document::{Content, Fresh};
 use super::workflow_state::Workflow;
 
 /// An entry of the repository.
@@ -113,6 +113,8 @@ pub(crate) struct Store {
     pub(crate) workflows: Vec<Workflow>,
     /// Records, oldest first.
     pub(crate) records: Vec<Record>,
+    /// How many more records there are than those, as `archive` makes them.
+    pub(crate) archived: usize,
     /// Counterparties.
     pub(crate) entities: Vec<Entity>,
     /// Registered webhooks.
@@ -138,6 +140,7 @@ impl Store {
             people: people::people(),
             workflows: Vec::new(),
             records: Vec::new(),
+            archived: 0,
             entities: Vec::new(),
             webhooks: Vec::new(),
             jobs: Vec::new(),
@@ -203,6 +206,15 @@ impl Store {
         found
             .map(|workflow| (workflow, now))
             .ok_or_else(|| ApiError::not_found("workflowId", "workflow does not exist"))
+    }
+
+    /// Gives every generated large document another size.
+    pub(crate) fn resize_large_documents(&mut self, bytes: usize) {
+        for document in self.workflows.iter_mut().flat_map(|workflow| &mut workflow.documents) {
+            if let Content::Large(size) = &mut document.content {
+                *size = bytes;
+            }
+        }
     }
 
     /// A record by UUID or `IC-<n>`.

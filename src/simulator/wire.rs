@@ -2,10 +2,13 @@
 //!
 //! A body over the limit is dropped and its payload says so; the vendor knows no 413 (ironclad-api.md §3).
 
+use std::convert::Infallible;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest as _, Multipart};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::stream;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request};
 
@@ -86,13 +89,15 @@ async fn parts_of(parts: &Parts, bytes: Bytes) -> Payload {
 
 /// The reply as HTTP; documents are drawn here, where nothing is locked.
 pub(crate) fn write(reply: Reply, request_id: String) -> Response {
+    let mut headers = reply.headers;
     let (content_type, body) = match reply.body {
         ReplyBody::Empty => (None, Body::empty()),
         ReplyBody::Json(value) => (Some("application/json; charset=utf-8".to_owned()), Body::from(value.to_string())),
         ReplyBody::Text(content_type, text) => (Some(content_type.to_owned()), Body::from(text)),
         ReplyBody::Document(source) => {
-            let (bytes, content_type) = source.render();
-            (Some(content_type), Body::from(bytes))
+            let (pieces, length, content_type) = source.pieces();
+            headers.push(("content-length", length.to_string()));
+            (Some(content_type), Body::from_stream(stream::iter(pieces.map(Ok::<Bytes, Infallible>))))
         }
     };
     let mut response = Response::new(body);
@@ -100,7 +105,7 @@ pub(crate) fn write(reply: Reply, request_id: String) -> Response {
         http::StatusCode::from_u16(reply.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let fixed = [("cache-control", "no-store, no-cache".to_owned()), ("x-response-id", request_id.clone())];
     let own = content_type.map(|content_type| ("content-type", content_type));
-    let all = own.into_iter().chain(fixed).chain([("x-ironclad-requestid", request_id)]).chain(reply.headers);
+    let all = own.into_iter().chain(fixed).chain([("x-ironclad-requestid", request_id)]).chain(headers);
     for (name, value) in all {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);

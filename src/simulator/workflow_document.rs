@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::clock::stamp;
-use super::documents_source::{DocumentSource, Page, paragraphs};
+use super::documents_source::{self, DocumentSource, Page, paragraphs};
 use super::identity::COMPANY_NAME;
 use super::people::Person;
 use super::random::Random;
@@ -124,6 +124,7 @@ impl Document {
                 page.paragraphs.push(self.packet_note().to_owned());
                 DocumentSource::Pdf(page, 0)
             }
+            Content::Large(size) if *size > documents_source::MOST_HELD => DocumentSource::Streamed(page, *size),
             Content::Large(size) => DocumentSource::Pdf(page, *size),
             Content::Held(bytes, content_type) => DocumentSource::Held(bytes.clone(), content_type.clone()),
             Content::Fetched(url) => {
