@@ -348,6 +348,7 @@ mod tests {
     use crate::{
         answer::{self, Shape, Window},
         arguments::Args,
+        cursor::Spot,
         manifest::{Answer, Effect, Place},
         policy::Access,
         request,
@@ -783,7 +784,7 @@ mod tests {
     /// Every kind of answer that a tool can give.
     fn answers(entry: &Entry) -> Vec<answer::Answer> {
         let shape = |max_bytes| Shape { origin: "https://na1.ironcladapp.com", max_bytes, fields: None };
-        let (args, window) = (Args::default(), Window { offset: 0, limit: 1 });
+        let args = Args::default();
         let mut answers = match &entry.answer {
             Answer::Object { members, .. } => {
                 let mut body = sample(members);
@@ -797,9 +798,10 @@ mod tests {
                 let items = [sample(members), sample(members)];
                 let bodies =
                     [json!({"list": items, "count": 2}), json!({"list": items}), json!({"list": [], "count": 0})];
-                let seal = |offset: u64| offset.to_string();
+                let seal = |spot: Spot| spot.offset.to_string();
                 let page = |body: &Value| {
-                    answer::page(entry, &args, body.to_string().as_bytes(), &shape(60_000), (window, &seal)).unwrap()
+                    let window = Window::first(1);
+                    answer::page(entry, &args, body.to_string().as_bytes(), &shape(60_000), (window, seal)).unwrap()
                 };
                 bodies.iter().map(page).collect()
             }

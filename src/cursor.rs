@@ -1,6 +1,6 @@
 //! Seals the place in a list into an opaque cursor, and opens it again.
 //!
-//! A cursor holds an offset and a digest of the call it belongs to, under an HMAC: it needs no server state, so any
+//! A cursor holds a place and a digest of the call it belongs to, under an HMAC: it needs no server state, so any
 //! instance with the same key can open it, and one that was altered, or that belongs to another call, is refused.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,7 +10,16 @@ use sha2::{Digest, Sha256};
 /// The bytes of the tag that a cursor carries: half a SHA-256 is past any guessing.
 const TAG_BYTES: usize = 16;
 const CALL_BYTES: usize = 8;
-const OFFSET_BYTES: usize = 8;
+const SPOT_BYTES: usize = 16;
+
+/// A place in a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spot {
+    /// How many items lie before it.
+    pub offset: u64,
+    /// Tells which page brought the last of them, where the list has no count; else 0.
+    pub mark: u64,
+}
 
 /// The key under which cursors are sealed.
 #[derive(Clone)]
@@ -27,7 +36,7 @@ impl CursorKey {
     #[must_use]
     pub fn for_account(origin: &str, client_id: &str) -> Self {
         let mut digest = Sha256::new();
-        for part in ["ironclad-mcp list cursor 1", origin, client_id] {
+        for part in ["ironclad-mcp list cursor 2", origin, client_id] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part.as_bytes());
         }
@@ -40,11 +49,12 @@ impl CursorKey {
         Some(mac)
     }
 
-    /// The cursor for item `offset` of the list that `call` asks for.
+    /// The cursor for a place of the list that `call` asks for.
     #[must_use]
-    pub fn seal(&self, call: &[u8; CALL_BYTES], offset: u64) -> String {
-        let mut sealed = Vec::with_capacity(OFFSET_BYTES + CALL_BYTES + TAG_BYTES);
-        sealed.extend_from_slice(&offset.to_be_bytes());
+    pub fn seal(&self, call: &[u8; CALL_BYTES], spot: Spot) -> String {
+        let mut sealed = Vec::with_capacity(SPOT_BYTES + CALL_BYTES + TAG_BYTES);
+        sealed.extend_from_slice(&spot.offset.to_be_bytes());
+        sealed.extend_from_slice(&spot.mark.to_be_bytes());
         sealed.extend_from_slice(call);
         if let Some(mac) = self.tag(&sealed) {
             sealed.extend(mac.finalize().into_bytes().iter().take(TAG_BYTES));
@@ -52,20 +62,21 @@ impl CursorKey {
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
-    /// The offset in a cursor, or `None` where it was altered or belongs to another call.
+    /// The place in a cursor, or `None` where it was altered or belongs to another call.
     #[must_use]
-    pub fn open(&self, call: &[u8; CALL_BYTES], cursor: &str) -> Option<u64> {
+    pub fn open(&self, call: &[u8; CALL_BYTES], cursor: &str) -> Option<Spot> {
         let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (payload, tag) = sealed.split_at_checked(OFFSET_BYTES + CALL_BYTES)?;
+        let (payload, tag) = sealed.split_at_checked(SPOT_BYTES + CALL_BYTES)?;
         if tag.len() != TAG_BYTES {
             return None;
         }
         self.tag(payload)?.verify_truncated_left(tag).ok()?;
-        let (offset, sealed_call) = payload.split_at_checked(OFFSET_BYTES)?;
+        let (offset, rest) = payload.split_first_chunk()?;
+        let (mark, sealed_call) = rest.split_first_chunk()?;
         if sealed_call != call {
             return None;
         }
-        Some(u64::from_be_bytes(offset.try_into().ok()?))
+        Some(Spot { offset: u64::from_be_bytes(*offset), mark: u64::from_be_bytes(*mark) })
     }
 }
 
@@ -94,32 +105,37 @@ mod tests {
         CursorKey::for_account("https://na1.ironcladapp.com", "client")
     }
 
+    fn spot(offset: u64) -> Spot {
+        Spot { offset, mark: 7 }
+    }
+
     #[test]
     fn another_account_cannot_open_a_cursor() {
         let call = call_digest("list_records", "{}");
-        let cursor = key().seal(&call, 40);
-        assert_eq!(key().open(&call, &cursor), Some(40));
+        let cursor = key().seal(&call, spot(40));
+        assert_eq!(key().open(&call, &cursor), Some(spot(40)));
         assert_eq!(CursorKey::for_account("https://eu1.ironcladapp.com", "client").open(&call, &cursor), None);
     }
 
     #[test]
     fn a_cursor_belongs_to_one_call() {
-        let cursor = key().seal(&call_digest("list_records", "{}"), 40);
+        let cursor = key().seal(&call_digest("list_records", "{}"), spot(40));
         assert_eq!(key().open(&call_digest("list_workflows", "{}"), &cursor), None);
         assert_eq!(key().open(&call_digest("list_records", r#"{"types":["nda"]}"#), &cursor), None);
     }
 
     proptest! {
         #[test]
-        fn every_offset_comes_back(offset: u64) {
+        fn every_place_comes_back(offset: u64, mark: u64) {
             let call = call_digest("list_users", "{}");
-            prop_assert_eq!(key().open(&call, &key().seal(&call, offset)), Some(offset));
+            let spot = Spot { offset, mark };
+            prop_assert_eq!(key().open(&call, &key().seal(&call, spot)), Some(spot));
         }
 
         #[test]
-        fn any_altered_cursor_is_refused(offset: u64, at in 0usize..43, to in "[A-Za-z0-9_-]") {
+        fn any_altered_cursor_is_refused(offset: u64, at in 0usize..54, to in "[A-Za-z0-9_-]") {
             let call = call_digest("list_users", "{}");
-            let sealed = key().seal(&call, offset);
+            let sealed = key().seal(&call, spot(offset));
             let mut altered = sealed.clone();
             altered.replace_range(at % sealed.len()..=at % sealed.len(), &to);
             prop_assume!(altered != sealed);

@@ -8,6 +8,7 @@ mod filter;
 mod form_answer;
 mod job;
 mod launch;
+mod list;
 mod local;
 mod plans;
 mod prepare;
@@ -36,14 +37,14 @@ use self::{
 };
 use crate::{
     agents::Agent,
-    answer::{self, Answer, Fields, Shape, Window},
+    answer::{self, Answer, Fields, Gathered, ObjectReader, Shape, Window},
     arguments::Args,
     audit::{AuditLog, Decision, Record, Sent, Who},
     catalog::Tool,
-    cursor::{CursorKey, call_digest},
+    cursor::{CursorKey, Spot, call_digest},
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::{Forms, Template},
-    ironclad::{Client, Errand, Failure, Head, Receiver},
+    ironclad::{Client, Errand, Exchange, Failure, Head, Receiver, json::Json},
     manifest::{self, Entry},
     policy::{self, Verdict},
     record_types::{RecordTypes, Types},
@@ -271,7 +272,8 @@ impl Call<'_> {
         let mut request = request::build(entry, &args, self.user_in_bodies.then_some(self.caller.agent.user()));
         found.address(&mut request);
         if let (manifest::Answer::Page { paging, .. }, Some(place)) = (&entry.answer, &place) {
-            request.query.extend(place.window.query(*paging));
+            let pages = Gathered::new(*paging, place.window, self.max_result_bytes);
+            request.query.extend(pages.wanted(0).into_iter().flat_map(|page| page.query(*paging)));
         }
         let wanted = Wanted { tool, args: &given };
         if args.flag("dry_run") {
@@ -373,8 +375,8 @@ impl Call<'_> {
         let mut which: Vec<String> = which.map(|(name, value)| format!("{name}={value}")).collect();
         which.sort();
         let digest = call_digest(&entry.name, &which.join("&"));
-        let offset = match args.text("cursor") {
-            None => 0,
+        let from = match args.text("cursor") {
+            None => Spot::default(),
             Some(cursor) => self.cursor_key.open(&digest, cursor).ok_or_else(|| {
                 let message = "is not a cursor of this list: it was altered, or belongs to other arguments";
                 let expected = "next_cursor of the page before with the same arguments, or nothing to start again";
@@ -382,7 +384,7 @@ impl Call<'_> {
             })?,
         };
         let limit = args.get("limit").and_then(Value::as_u64).unwrap_or(DEFAULT_LIMIT).max(1);
-        Ok(Some(Place { window: Window { offset, limit }, digest }))
+        Ok(Some(Place { window: Window { from, limit }, digest }))
     }
 
     async fn send(&self, entry: &Entry, prepared: &Prepared, record: &mut Record) -> Result<Answer, Failure> {
@@ -397,11 +399,9 @@ impl Call<'_> {
                 let (_, answer) = self.exchange(request, document, record).await?;
                 Ok(answer.narrowed(shape.fields.as_ref()))
             }
-            (manifest::Answer::Page { .. }, Some(Place { window, digest })) => {
-                let seal = |offset| self.cursor_key.seal(digest, offset);
-                let shaped =
-                    receive::Shaped::new(|body: &[u8]| answer::page(entry, args, body, &shape, (*window, &seal)));
-                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
+            (manifest::Answer::Page { paging, .. }, Some(place)) => {
+                let list = list::List { call: self, entry, args, shape: &shape, paging: *paging };
+                list.gather(request, place, record).await
             }
             (manifest::Answer::Form { .. }, _) => {
                 let learned = self.learned(args.text("template_id").unwrap_or_default());
@@ -414,8 +414,8 @@ impl Call<'_> {
                 self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
             (manifest::Answer::Object { .. } | manifest::Answer::Page { .. } | manifest::Answer::Job { .. }, _) => {
-                let shaped = receive::Shaped::new(|body: &[u8]| answer::object(entry, body, &shape));
-                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
+                let object = Json::new(ObjectReader::new(entry, &shape));
+                self.exchange(request, object, record).await.map(|(_, answer)| answer)
             }
         }
     }
@@ -429,22 +429,27 @@ impl Call<'_> {
         // Until the exchange ends, a dropped call counts as sent once.
         record.sent(Sent { attempts: 1, ..Sent::default() });
         let exchange = self.client.send(request, &mut receiver, self.caller.errand()).await;
-        let head = match &exchange.result {
-            Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
-            Err(
-                Failure::NoToken(_)
-                | Failure::OverBudget(_)
-                | Failure::NeverArrived(_)
-                | Failure::Lost(_)
-                | Failure::Unreadable(_),
-            ) => None,
-        };
-        record.sent(Sent {
-            status: head.map(|head| head.status),
-            request_id: head.and_then(|head| head.request_id.clone()),
-            attempts: exchange.attempts,
-        });
+        record.sent(sent(&exchange));
         exchange.result
+    }
+}
+
+/// What became of a request, for the audit log.
+fn sent<T>(exchange: &Exchange<T>) -> Sent {
+    let head = match &exchange.result {
+        Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
+        Err(
+            Failure::NoToken(_)
+            | Failure::OverBudget(_)
+            | Failure::NeverArrived(_)
+            | Failure::Lost(_)
+            | Failure::Unreadable(_),
+        ) => None,
+    };
+    Sent {
+        status: head.map(|head| head.status),
+        request_id: head.and_then(|head| head.request_id.clone()),
+        attempts: exchange.attempts,
     }
 }
 

@@ -5,6 +5,7 @@
 //! headers to another host.
 
 pub mod auth;
+pub mod json;
 pub mod limiter;
 mod multipart;
 pub mod region;

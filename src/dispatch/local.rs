@@ -27,7 +27,7 @@ pub(super) fn answer(
     let shaped = match place {
         None => answer::object(entry, body.as_bytes(), &shape),
         Some(Place { window, digest }) => {
-            let seal = |offset| call.cursor_key.seal(&digest, offset);
+            let seal = |spot| call.cursor_key.seal(&digest, spot);
             answer::page(entry, args, body.as_bytes(), &shape, (window, &seal))
         }
     };

@@ -1,4 +1,5 @@
-//! Takes the bodies of good answers: JSON that is shaped as a whole, and documents that are encoded as they stream.
+//! Takes the bodies of good answers: JSON that is shaped while it arrives or as a whole, and documents that are encoded as
+//! they stream.
 //!
 //! A document is never held as raw bytes: base64 is made piece by piece, so that the peak is one copy of the text.
 
@@ -9,18 +10,40 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    answer::{Answer, Resource, ShapeError},
-    ironclad::{Head, Receiver, Unsound},
+    answer::{Answer, ObjectReader, PageRead, PageReader, Resource, ShapeError},
+    ironclad::{Head, Receiver, Unsound, json::Reading},
     request::segment,
 };
 
-/// The most bytes of a JSON body: a page of 100 workflows with their forms takes about 3 MB.
-const JSON_BYTES: usize = 64 * 1024 * 1024;
+impl Reading for ObjectReader {
+    type Made = Answer;
+
+    fn read<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        json: &mut serde_json::Deserializer<R>,
+    ) -> Result<Answer, Unsound> {
+        Self::read(self, json).map_err(|error| unsound(&error))
+    }
+}
+
+impl Reading for PageReader {
+    type Made = PageRead;
+
+    fn read<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        json: &mut serde_json::Deserializer<R>,
+    ) -> Result<PageRead, Unsound> {
+        Self::read(self, json).map_err(|error| unsound(&error))
+    }
+}
+
+/// The most bytes of a JSON body that is held whole: a launch job with its workflow, a template with its form.
+const JSON_BYTES: usize = 16 << 20;
 
 /// The most bytes of a document that are read at all, to tell its size and digest.
 const DOCUMENT_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// Collects a JSON body and shapes it.
+/// Collects a JSON body and shapes it as a whole.
 pub(super) struct Shaped<F> {
     body: Vec<u8>,
     shape: F,

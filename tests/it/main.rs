@@ -35,6 +35,8 @@ mod launch_tools;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod long_lists;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod plans;

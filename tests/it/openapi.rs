@@ -5,7 +5,7 @@ mod vendor;
 use std::{collections::BTreeSet, path::PathBuf};
 
 use ironclad_mcp::{
-    answer::Window,
+    answer::Page,
     catalog::{Catalog, Tool},
     manifest::{Answer, Api, Entry, Parameter, Place},
     request::{self, ActingUser, Request},
@@ -69,7 +69,7 @@ fn build(tool: &Tool, arguments: Map<String, Value>, user: Option<&ActingUser>) 
     let args = tool.arguments().unwrap().check(&tool.entry, arguments).unwrap();
     let mut request = request::build(&tool.entry, &args, user);
     if let Answer::Page { paging, .. } = &tool.entry.answer {
-        request.query.extend(Window { offset: 40, limit: 20 }.query(*paging));
+        request.query.extend(Page { start: 40, size: 20, skip: 0 }.query(*paging));
     }
     request
 }

@@ -35,7 +35,8 @@ use rmcp::{
     ClientHandler, ErrorData, RoleClient,
     model::{
         CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult,
-        ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation, ProtocolVersion,
+        ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation, ProgressNotificationParam,
+        ProtocolVersion,
     },
     service::{ClientLifecycleMode, ClientServiceExt, NotificationContext, RequestContext, RunningService},
 };
@@ -121,6 +122,8 @@ pub(crate) struct Desk {
     pub(crate) asked: Notify,
     /// Told of each change of the tools.
     pub(crate) news: Notify,
+    /// What was told of long calls: how far each is, in words too.
+    told: Mutex<Vec<(f64, String)>>,
 }
 
 impl Desk {
@@ -137,6 +140,7 @@ impl Desk {
             questions: Mutex::default(),
             asked: Notify::new(),
             news: Notify::new(),
+            told: Mutex::default(),
         };
         desk.serve_with_lifecycle(wire, lifecycle).await.unwrap()
     }
@@ -166,6 +170,10 @@ impl ClientHandler for Desk {
         }
         let action = self.person.clone().unwrap_or(ElicitationAction::Cancel);
         Ok(ElicitResult::new(action).with_content(json!({})))
+    }
+
+    async fn on_progress(&self, told: ProgressNotificationParam, _context: NotificationContext<RoleClient>) {
+        self.told.lock().unwrap().push((told.progress, told.message.unwrap_or_default()));
     }
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
@@ -278,6 +286,18 @@ impl Stage {
         let request = self.http.post(url).header("content-type", "application/json").body(body);
         let text = request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// What the client was told of long calls, once it was told so often.
+    pub(crate) async fn told_with(&self, count: usize) -> Vec<(f64, String)> {
+        let told = || self.client.service().told.lock().unwrap().clone();
+        let polling = async {
+            while told().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), polling).await.unwrap();
+        told()
     }
 
     /// A launched NDA.
