@@ -96,15 +96,7 @@ fn route(world: &World, inner: &mut Inner, request: &Incoming, payload: &Payload
             world.store(inner).launch_time = Duration::from_millis(wait);
             Ok(Reply::no_content())
         }
-        ("POST", ["archive"]) => {
-            world.store(inner).archived = size(payload, "records")?;
-            Ok(Reply::no_content())
-        }
-        ("POST", ["large-exhibit"]) => {
-            let bytes = size(payload, "bytes")?;
-            world.store(inner).resize_large_documents(bytes);
-            Ok(Reply::no_content())
-        }
+        ("POST", [what @ ("archive" | "large-exhibit")]) => resize(world.store(inner), what, payload),
         ("POST", ["filters"]) => {
             world.store(inner).type_in_filters = member(payload, "type") == Some(&Value::Bool(true));
             Ok(Reply::no_content())
@@ -130,6 +122,14 @@ fn member<'a>(payload: &'a Payload, name: &str) -> Option<&'a Value> {
         Payload::Json(body) => body.get(name),
         Payload::Empty | Payload::Parts(_) | Payload::Unreadable(_) => None,
     }
+}
+
+fn resize(store: &mut Store, what: &str, payload: &Payload) -> Outcome {
+    match what {
+        "archive" => store.archived = size(payload, "records")?,
+        _ => store.resize_large_documents(size(payload, "bytes")?),
+    }
+    Ok(Reply::no_content())
 }
 
 fn size(payload: &Payload, name: &'static str) -> Result<usize, ApiError> {
