@@ -66,6 +66,12 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`; empty is loopback names.
     pub allowed_origins: Vec<String>,
+    /// `--cors-origin`
+    pub cors_origins: Vec<String>,
+    /// `--max-sessions`
+    pub max_sessions: usize,
+    /// `--session-timeout`
+    pub session_timeout: Duration,
     /// The program's own file; `None` where it is not known.
     pub program: Option<PathBuf>,
     /// The program's own folder in the platform's state directory; `None` where there is none.
@@ -174,6 +180,8 @@ fn advice(key: &str, known: &[String]) -> String {
 fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> Result<Config, ConfigError> {
     let state = state_directory(environment).map(|folder| folder.join("ironclad-mcp"));
     let audit = options.audit_log.clone().or_else(|| state.as_ref().map(|folder| folder.join("audit.jsonl")));
+    let max_sessions = number("max_sessions", options.max_sessions, 2000, (1, 1_000_000))?;
+    let session_timeout = number("session_timeout", options.session_timeout, 1800, (1, 86_400))?;
     let max_result_bytes = number("max_result_bytes", options.max_result_bytes, 60_000, (2000, 1 << 30))?;
     let (confirm, confirm_tools) = confirm(values::trimmed(options.confirm.clone()))?;
     let approval_life = number("approval_life", options.approval_life, DAY, (1, 30 * DAY))?;
@@ -195,6 +203,9 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         upload_folders: upload_folders(values::trimmed(options.upload_dir.clone()))?,
         allowed_hosts: each("allowed_host", &values::trimmed(options.allowed_host), values::host)?,
         allowed_origins: each("allowed_origin", &values::trimmed(options.allowed_origin), values::web_origin)?,
+        cors_origins: each("cors_origin", &values::trimmed(options.cors_origin), values::web_origin)?,
+        max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX),
+        session_timeout: Duration::from_secs(session_timeout),
         policy: policy::Settings {
             enable_writes: options.enable_writes.unwrap_or_default(),
             access: options.access.unwrap_or_default().into_iter().map(|grant| (grant.group, grant.access)).collect(),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "conformance")]
 pub use self::http::serve_http_as;
 pub use self::{
-    http::{HttpSettings, serve_http},
+    http::{HttpSettings, Patience, serve_http},
     stdio::{serve_lines, serve_stdio},
 };
 use crate::dispatch::{Drain, Grace};

@@ -20,13 +20,14 @@ use std::{
     error::Error,
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use ironclad_mcp::{
     assembly,
     config::{self, Options},
     server::Server,
-    transport::{self, HttpSettings, Stop},
+    transport::{self, HttpSettings, Patience, Stop},
 };
 
 use crate::handler::Suite;
@@ -50,6 +51,10 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         allowed_hosts: Vec::new(),
         allowed_origins: Vec::new(),
+        cors_origins: Vec::new(),
+        max_sessions: 100,
+        session_timeout: Duration::from_secs(60),
+        patience: Patience::default(),
     };
     let stop = Stop::default();
     let stopped = stop.clone();

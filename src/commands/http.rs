@@ -11,7 +11,7 @@ use crate::{
     cli::HttpArgs,
     config::Config,
     server::Server,
-    transport::{self, HttpSettings},
+    transport::{self, HttpSettings, Patience},
 };
 
 /// How long the tasks of open connections may take to write their last audit lines.
@@ -44,6 +44,10 @@ async fn serve(args: HttpArgs, mut config: Config) -> Ended {
         listen: args.listen,
         allowed_hosts: std::mem::take(&mut config.allowed_hosts),
         allowed_origins: std::mem::take(&mut config.allowed_origins),
+        cors_origins: std::mem::take(&mut config.cors_origins),
+        max_sessions: config.max_sessions,
+        session_timeout: config.session_timeout,
+        patience: Patience::default(),
     };
     let Assembly { dispatch, catalog, launchers, rights } = assembly::assemble(config)?;
     let server = Server::new(dispatch, catalog, launchers, rights, "http");

@@ -184,6 +184,22 @@ pub struct Options {
         value_delimiter = ','
     )]
     pub allowed_origin: Option<Vec<String>>,
+    /// Origin whose pages may use `http` from a browser (CORS), and may stand in Origin; repeatable [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ORIGIN",
+        env = "IRONCLAD_CORS_ORIGINS",
+        help_heading = "HTTP",
+        value_delimiter = ','
+    )]
+    pub cors_origin: Option<Vec<String>>,
+    /// The most sessions of clients up to 2025-11-25 at once [default: 2000]
+    #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_SESSIONS", help_heading = "HTTP")]
+    pub max_sessions: Option<u64>,
+    /// How long a session may be idle, in seconds [default: 1800]
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_SESSION_TIMEOUT", help_heading = "HTTP")]
+    pub session_timeout: Option<u64>,
 
     /// Where decisions are recorded; - is stderr [default: ironclad-mcp/audit.jsonl in the state directory]
     #[arg(long, global = true, value_name = "PATH", env = "IRONCLAD_AUDIT_LOG", help_heading = "Logs")]
@@ -244,6 +260,9 @@ impl Options {
             upload_dir: self.upload_dir.or(lower.upload_dir),
             allowed_host: self.allowed_host.or(lower.allowed_host),
             allowed_origin: self.allowed_origin.or(lower.allowed_origin),
+            cors_origin: self.cors_origin.or(lower.cors_origin),
+            max_sessions: self.max_sessions.or(lower.max_sessions),
+            session_timeout: self.session_timeout.or(lower.session_timeout),
             audit_log: self.audit_log.or(lower.audit_log),
             audit_max_bytes: self.audit_max_bytes.or(lower.audit_max_bytes),
             audit_max_age: self.audit_max_age.or(lower.audit_max_age),
@@ -281,6 +300,7 @@ impl Options {
             &mut self.upload_dir,
             &mut self.allowed_host,
             &mut self.allowed_origin,
+            &mut self.cors_origin,
         ];
         for list in lists {
             list.take_if(|list| list.iter().all(|text| text.trim().is_empty()));

@@ -1,21 +1,25 @@
 //! MCP over Streamable HTTP at `/mcp`, and the pages that say whether the process is well.
 
-use std::{net::SocketAddr, sync::Arc};
+mod bounds;
+mod connections;
+mod cors;
+mod sessions;
 
-use axum::{Router, extract::State, http::StatusCode, routing::get, serve::ListenerExt};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
 use rmcp::{
     ServerHandler,
-    transport::streamable_http_server::{
-        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
-    },
+    transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::{bounds::Gate, sessions::Sessions};
 use super::{LAST_ANSWERS, Stop, TransportError, last_calls};
 use crate::server::Server;
 
-/// Where to listen, and whom to believe.
+/// Where to listen, whom to believe, and how much to take on.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// The address.
@@ -24,6 +28,29 @@ pub struct HttpSettings {
     pub allowed_hosts: Vec<String>,
     /// What may stand in `Origin`; empty is loopback names.
     pub allowed_origins: Vec<String>,
+    /// The origins whose pages may use the server from a browser; they may stand in `Origin` as well.
+    pub cors_origins: Vec<String>,
+    /// The most sessions at once.
+    pub max_sessions: usize,
+    /// How long a session may be idle.
+    pub session_timeout: Duration,
+    /// How long a client may take to send the head or the body of a request.
+    pub patience: Patience,
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// To send the head of a request; so also how long a connection may be idle.
+    pub head: Duration,
+    /// To send the body.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(60), body: Duration::from_secs(30) }
+    }
 }
 
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -69,17 +96,12 @@ async fn serve(
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|source| TransportError::Listen { address: settings.listen, source })?;
     ready(listener.local_addr()?);
-    // Without this, every streamed answer waits some 40 ms for a delayed acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused");
-        }
-    });
     let (over, cut) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(server.clone().follow_templates(over.clone()));
     let listeners = server.clone();
-    let serving = axum::serve(listener, router(handler, server, settings, cut.clone()))
-        .with_graceful_shutdown(over.clone().cancelled_owned());
+    let router = router(handler, server, settings, cut.clone());
+    let bounds = connections::Bounds { head: settings.patience.head, ..connections::Bounds::default() };
+    let serving = connections::serve(listener, router, bounds, over.clone());
     let last_calls = async {
         last_calls(listeners.drain(), &stop, std::future::pending()).await;
         listeners.end_streams();
@@ -88,7 +110,7 @@ async fn serve(
         cut.cancel();
     };
     tokio::select! {
-        served = async { serving.await } => served?,
+        () = serving => {}
         () = last_calls => {}
     }
     Ok(())
@@ -103,18 +125,32 @@ fn router(
     let or_loopback = |given: &[String], loopback: [&str; 3]| -> Vec<String> {
         if given.is_empty() { loopback.map(str::to_owned).to_vec() } else { given.to_vec() }
     };
+    let mut origins = or_loopback(&settings.allowed_origins, LOOPBACK_ORIGINS);
+    origins.extend(settings.cors_origins.iter().cloned());
+    let requests = bounds::Bounds { body: settings.patience.body, ..bounds::Bounds::default() };
     let config = StreamableHttpServerConfig::default()
         .with_json_response(true)
         .with_cancellation_token(cut)
         .with_allowed_hosts(or_loopback(&settings.allowed_hosts, LOOPBACK_HOSTS))
-        .with_allowed_origins(or_loopback(&settings.allowed_origins, LOOPBACK_ORIGINS))
-        .enforce_origin_validation();
-    let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(LocalSessionManager::default()), config);
+        .with_allowed_origins(origins)
+        .enforce_origin_validation()
+        .with_max_request_body_bytes(requests.body_bytes);
+    let sessions = sessions::Bounds { most: settings.max_sessions, idle: settings.session_timeout };
+    let sessions = Arc::new(Sessions::new(sessions));
+    let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), config);
+    let mcp = Router::new()
+        .route_service("/mcp", mcp)
+        .layer(middleware::from_fn_with_state(sessions, sessions::with_room))
+        .layer(middleware::from_fn_with_state(Gate::new(requests), bounds::bounded));
+    let mcp = match cors::layer(&settings.cors_origins) {
+        Some(cors) => mcp.layer(cors),
+        None => mcp,
+    };
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .with_state(server)
-        .route_service("/mcp", mcp)
+        .merge(mcp)
 }
 
 async fn readyz(State(server): State<Server>) -> (StatusCode, &'static str) {

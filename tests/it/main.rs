@@ -25,6 +25,8 @@ mod form_snapshots;
 #[cfg(test)]
 mod forms;
 #[cfg(test)]
+mod http_bounds;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod launch;

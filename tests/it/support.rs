@@ -373,14 +373,19 @@ impl Backstage {
     }
 }
 
-/// Starts a server; what comes back is the client's end of the wire.
-fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStream {
+/// A server of its own over a simulator.
+pub(crate) fn server(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> Server {
     let catalog = Arc::new(Catalog::load(None, "").unwrap());
     let dispatch = dispatch(setting, simulator, &catalog, audit);
     let user = ActingUser { email: Some(simulator.credentials().as_user_email), id: None };
     let rights = Rights { policy: setting.policy.clone(), user, share: None };
     let launchers = Launchers::new(setting.launch_tools.clone(), setting.template_refresh, String::new());
-    let server = Server::new(Arc::new(dispatch), catalog, launchers, Arc::new(rights), "stdio");
+    Server::new(Arc::new(dispatch), catalog, launchers, Arc::new(rights), "stdio")
+}
+
+/// Starts a server; what comes back is the client's end of the wire.
+fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStream {
+    let server = server(setting, simulator, audit);
     let (wire, far) = tokio::io::duplex(1 << 20);
     let (read, write) = tokio::io::split(far);
     tokio::spawn(transport::serve_lines(server, read, write, Stop::default()));
