@@ -1,6 +1,8 @@
 //! `login` and `logout`, with the test as the browser; what a kept login does; and that no crash loses one.
 
 mod browser;
+mod kept;
+mod rotation;
 mod scopes;
 
 use std::path::PathBuf;
