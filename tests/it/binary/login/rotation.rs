@@ -90,7 +90,7 @@ async fn a_program_killed_at_any_point_of_a_rotation_loses_no_sign_in() {
     let home = home(&simulator);
     sign_in(&home, &[], IMANI).await;
     let mut seed = 0x2545_F491_4F6C_DD1D_u64;
-    for round in 0..40 {
+    for round in 0..24 {
         control(&simulator, "tokens/expire", json!({})).await;
         if round % 2 == 0 {
             let seen = requests(&simulator, "/oauth/token").await.len();
