@@ -253,7 +253,7 @@ impl Call<'_> {
     ) -> Result<Reached, CallError> {
         let entry = &tool.entry;
         let verdict = self.decide(entry, record)?;
-        self.within_scopes(tool, record)?;
+        self.within_scopes(tool, &self.caller.agent, record)?;
         let plan = plans::take(self, tool, &mut arguments).await?;
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;

@@ -224,6 +224,15 @@ impl Client {
         matches!(self.auth.source, Source::Login(_))
     }
 
+    /// Who signed in, where a kept login does and Ironclad told.
+    #[must_use]
+    pub fn login_user(&self) -> Option<&str> {
+        match &self.auth.source {
+            Source::Login(kept) => kept.user(),
+            Source::Nobody | Source::Token(_) | Source::Client(_) => None,
+        }
+    }
+
     /// Whether a refused token can be replaced by a fresh one, whose scopes may differ.
     #[must_use]
     pub fn can_renew(&self) -> bool {

@@ -64,6 +64,11 @@ impl Kept {
         Self { store, endpoint, renewer, timeouts, user: head.user.clone(), state }
     }
 
+    /// Who signed in when the program began.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.label()
+    }
+
     /// The token to use now; `refused` is one that Ironclad would not take.
     pub(super) async fn token(
         &self,
