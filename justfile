@@ -17,6 +17,10 @@ lint:
 deny:
     cargo deny check
 
+# Five hundred launches in real time against the simulator: thirteen minutes.
+budget:
+    cargo test --test it budget_in_real_time -- --ignored --nocapture
+
 bench:
     cargo bench
 

@@ -22,7 +22,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
     cursor::CursorKey,
-    dispatch::{Dispatch, Drain, Plans},
+    dispatch::{Dispatch, Drain, Holds, Plans},
     forms::Forms,
     ironclad::{
         Client,
@@ -89,6 +89,7 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         client,
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
+        holds: Holds::default(),
         audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
         drain: Drain::default(),
         cursor_key,

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     arguments::ArgumentCheck,
     error::ArgumentFault,
-    ironclad::auth::Grants,
+    ironclad::{auth::Grants, limiter::Bucket},
     manifest::{self, Entry, Fault, Manifest},
     policy, resource_uri, schema_profile, tool_schema,
 };
@@ -120,7 +120,17 @@ impl Tool {
         faults.extend(resource_uri::faults(&self.entry));
         faults.extend(schema_profile::tool_faults(&self.name, &self.entry.description));
         faults.extend(schema_profile::schema_faults(&self.input_schema));
+        faults.extend(self.bucket_fault());
         faults
+    }
+
+    /// What is queued for and what is told to callers is the bucket of the request, so the entry must name that one.
+    fn bucket_fault(&self) -> Option<String> {
+        let Entry { request, bucket, .. } = &self.entry;
+        let path = format!("{}{}", request.api.root(), request.path);
+        let drawn = Bucket::of(request.api, request.method, &path).name();
+        (self.entry.local.is_none() && drawn != bucket)
+            .then(|| format!("bucket {bucket}: its requests draw on {drawn}"))
     }
 }
 
@@ -344,7 +354,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ironclad::limiter::Bucket;
     use crate::{
         answer::{self, Shape, Window},
         arguments::Args,
@@ -455,7 +464,7 @@ mod tests {
                 .filter_map(Value::as_str)
                 .collect();
             assert_eq!(given, words(required), "{name}");
-            let own = if *effect == Read { vec!["fields"] } else { vec!["dry_run", "plan"] };
+            let own = if *effect == Read { vec!["fields"] } else { vec!["dry_run", "plan", "force_after_unknown"] };
             let expected: BTreeSet<&str> = [words(required), words(others), own].concat().into_iter().collect();
             let properties = schema["properties"].as_object().unwrap();
             assert_eq!(properties.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{name}");
@@ -497,13 +506,15 @@ mod tests {
         for tool in catalog.all() {
             let entry = &tool.entry;
             assert_eq!(entry.verify_with.is_some(), entry.effect.is_write(), "{}", tool.name);
-            if let Some(name) = &entry.verify_with {
-                assert_eq!(
-                    catalog.get(name).map(|look| look.entry.effect),
-                    Some(Read),
-                    "{} looks with {name}",
-                    tool.name
-                );
+            if let Some(look) = &entry.verify_with {
+                let read = &catalog.get(&look.tool).unwrap().entry;
+                assert_eq!(read.effect, Read, "{} looks with {}", tool.name, look.tool);
+                let known = |name: &String| read.parameters.contains_key(name);
+                assert!(look.arguments.keys().all(known), "{}: {:?}", tool.name, look.arguments);
+                let text = Value::from(look.arguments.clone()).to_string();
+                for name in text.split("\"{").skip(1).filter_map(|rest| rest.split_once("}\"")).map(|(name, _)| name) {
+                    assert!(name == "sent_at" || entry.parameters.contains_key(name), "{}: {name}", tool.name);
+                }
             }
             assert!(entry.event.iter().all(|event| events.contains(&json!(event))), "{}", tool.name);
             for (argument, parameter) in entry.parameters.iter().filter(|(_, parameter)| !parameter.aliases.is_empty())

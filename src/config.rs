@@ -28,7 +28,7 @@ pub use self::{
 use crate::{
     audit,
     ironclad::{
-        self,
+        self, limiter,
         region::{Origin, Region},
         retry::Patience,
     },
@@ -236,8 +236,9 @@ fn ironclad(options: &Options) -> Result<ironclad::Settings, ConfigError> {
         patience: Patience {
             max_retries: u32::try_from(max_retries).unwrap_or(u32::MAX),
             longest_wait: seconds("rate_limit_wait", options.rate_limit_wait, 30, 0)?,
+            longest_retry: seconds("max_retry_time", options.max_retry_time, 120, 0)?,
         },
-        rate_budget: options.rate_budget.unwrap_or(true),
+        rate_budget: options.rate_budget.unwrap_or(true).then(|| rate_limits(options)),
     })
 }
 
@@ -249,6 +250,11 @@ fn acting_user(options: &Options) -> Result<ActingUser, ConfigError> {
         email: user("as_user_email", &options.as_user_email, values::email)?,
         id: user("as_user_id", &options.as_user_id, values::user_id)?,
     })
+}
+
+fn rate_limits(options: &Options) -> limiter::Settings {
+    let limits = options.rate_limits.iter().flatten().map(|given| (given.scope, given.limit)).collect();
+    limiter::Settings { limits, share: options.rate_limit_share.unwrap_or_default() }
 }
 
 fn tools(options: &Options) -> Result<Tools, ConfigError> {

@@ -6,6 +6,7 @@ mod drain;
 mod failure;
 mod filter;
 mod form_answer;
+mod hold;
 mod job;
 mod launch;
 mod list;
@@ -13,28 +14,34 @@ mod local;
 mod plans;
 mod prepare;
 mod preview;
+mod rate;
 mod receive;
 mod record_action;
 mod record_properties;
 mod scopes;
 mod subject;
+mod verify;
 
 use std::{
     collections::BTreeSet,
     ops::Deref,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 pub use drain::{Drain, Grace};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
-pub use self::plans::{Clock, Plans};
 use self::{
     consent::{Case, Settled},
     preview::Wanted,
 };
+pub use self::{
+    hold::Holds,
+    plans::{Clock, Plans},
+};
+pub use crate::ironclad::Progress;
 use crate::{
     agents::Agent,
     answer::{self, Answer, Fields, Gathered, ObjectReader, Shape, Window},
@@ -44,7 +51,11 @@ use crate::{
     cursor::{CursorKey, Spot, call_digest},
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::{Forms, Template},
-    ironclad::{Client, Errand, Exchange, Failure, Head, Receiver, json::Json},
+    ironclad::{
+        Client, Errand, Exchange, Failure, Head, Receiver,
+        json::Json,
+        limiter::{Bucket, Share},
+    },
     manifest::{self, Entry},
     policy::{self, Verdict},
     record_types::{RecordTypes, Types},
@@ -63,6 +74,8 @@ pub struct Dispatch {
     pub records: RecordTypes,
     /// The folders that documents may be read from.
     pub upload_folders: UploadFolders,
+    /// The writes whose twins are held back.
+    pub holds: Holds,
     /// Where calls are recorded.
     pub audit: Arc<AuditLog>,
     /// The calls that are under way.
@@ -89,12 +102,21 @@ pub struct Caller<'a> {
     pub person: Option<&'a dyn Person>,
     /// Where the client wants to hear how a long call goes on.
     pub progress: Option<&'a dyn Progress>,
+    /// When the client gives up, if it said so.
+    pub deadline: Option<Instant>,
 }
 
 impl Caller<'_> {
     /// On whose behalf requests of this call are sent.
     fn errand(&self) -> Errand<'_> {
-        Errand::of(self.agent.user())
+        let share = self.agent.share().map_or(Share::WHOLE, Share::percent);
+        Errand {
+            agent: &self.agent.name,
+            share,
+            progress: self.progress,
+            deadline: self.deadline,
+            ..Errand::of(self.agent.user())
+        }
     }
 }
 
@@ -130,12 +152,6 @@ impl Call<'_> {
     async fn record_types(&self) -> Result<Arc<Types>, Failure> {
         self.records.types(&self.client, self.caller.errand()).await
     }
-}
-
-/// Somebody who waits for a long call.
-pub trait Progress: Sync {
-    /// Tells what is going on, and how long it has taken.
-    fn report<'a>(&'a self, waited: Duration, what: &'a str) -> BoxFuture<'a, ()>;
 }
 
 /// Somebody who can say yes or no.
@@ -227,20 +243,30 @@ impl Dispatch {
             }
         };
         match reached {
-            Ok(Reached::Answer(answer)) => {
+            Ok(Reached::Answer(mut answer)) => {
                 note_ids(&tool.entry, &answer, &mut record);
                 record.succeeded();
+                answer.meta.extend(self.rate(&tool.entry));
                 Ok(Reached::Answer(answer))
             }
             Ok(Reached::Question) => {
                 record.postponed();
                 Ok(Reached::Question)
             }
-            Err(error) => {
+            Err(mut error) => {
                 record.failed(&error);
+                let rate = self.rate(&tool.entry);
+                error.meta = (!rate.is_empty()).then(|| Box::new(rate));
                 Err(error)
             }
         }
+    }
+
+    /// How the rate limit stands that a tool's requests draw on; nothing where no limit is kept to.
+    fn rate(&self, entry: &Entry) -> Map<String, Value> {
+        let bucket = Bucket::named(&entry.bucket);
+        let standing = bucket.and_then(|bucket| Some((bucket, self.client.standing(bucket)?)));
+        standing.map(|(bucket, standing)| rate::meta(bucket, standing)).unwrap_or_default()
     }
 }
 
@@ -280,6 +306,11 @@ impl Call<'_> {
             record.decide(Decision::DryRun, verdict.rule());
             return self.tried((wanted, &args), &request, found).await.map(Reached::Answer);
         }
+        let is_write = entry.effect.is_write();
+        if is_write {
+            // Before a plan is used up, or a person asked.
+            self.holds.check(entry, &args, (&self.caller.agent.name, &request))?;
+        }
         let case = Case {
             wanted,
             args: &args,
@@ -293,11 +324,18 @@ impl Call<'_> {
         if consent::settle(self, case, record).await? == Settled::Postponed {
             return Ok(Reached::Question);
         }
-        if entry.effect.is_write() {
+        if is_write {
             record.intend().map_err(|error| audit_unavailable(&error))?;
         }
         let prepared = Prepared { args, place, request };
-        self.deliver(entry, &prepared, found, record).await.map(Reached::Answer)
+        let sending =
+            is_write.then(|| self.holds.sending((&self.caller.agent.name, &prepared.request), record.times_sent()));
+        let delivered = self.deliver(entry, &prepared, found, record).await;
+        let settled = match sending {
+            Some(sending) => sending.settled(delivered, entry, &prepared.args),
+            None => delivered,
+        };
+        settled.map(Reached::Answer)
     }
 
     async fn deliver(
@@ -426,9 +464,9 @@ impl Call<'_> {
         mut receiver: impl Receiver<Answer = T>,
         record: &mut Record,
     ) -> Result<(Head, T), Failure> {
-        // Until the exchange ends, a dropped call counts as sent once.
-        record.sent(Sent { attempts: 1, ..Sent::default() });
-        let exchange = self.client.send(request, &mut receiver, self.caller.errand()).await;
+        let times_sent = record.times_sent();
+        let errand = Errand { sent: Some(&times_sent), ..self.caller.errand() };
+        let exchange = self.client.send(request, &mut receiver, errand).await;
         record.sent(sent(&exchange));
         exchange.result
     }

@@ -123,6 +123,8 @@ pub struct CallError {
     pub errors: Vec<ArgumentFault>,
     /// Ironclad's id of the request, for its support.
     pub request_id: Option<String>,
+    /// What the result's `_meta` says beside it.
+    pub meta: Option<Box<Map<String, Value>>>,
 }
 
 impl CallError {
@@ -139,6 +141,7 @@ impl CallError {
             outcome: None,
             errors: Vec::new(),
             request_id: None,
+            meta: None,
         }
     }
 

@@ -5,29 +5,35 @@
 //! headers to another host.
 
 pub mod auth;
+mod errand;
+mod head;
 pub mod json;
 pub mod limiter;
 mod multipart;
 pub mod region;
 pub mod retry;
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{sync::OnceLock, time::Duration};
 
 use reqwest::{
     StatusCode,
-    header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
+    header::{HeaderMap, LOCATION},
 };
 use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
+use tokio::time::Instant;
 use url::Url;
 
 use self::{
     auth::{Auth, AuthError},
-    limiter::{Bucket, Limiter},
+    errand::Trip,
+    limiter::{Bucket, Limiter, Place, Standing, Turn},
     region::{Origin, is_loopback},
     retry::{Ending, Next, Patience},
+};
+pub use self::{
+    errand::{Errand, Exchange, Progress},
+    head::Head,
 };
 use crate::{
     manifest::{Effect, Method},
@@ -36,6 +42,9 @@ use crate::{
 
 /// The most bytes of an error body that are read: Ironclad's are a few hundred.
 const ERROR_BYTES: usize = 64 * 1024;
+
+/// How long a request may have queued for the token that was looked up before to be good still.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// How many redirects a download may take.
 const MAX_REDIRECTS: usize = 5;
@@ -51,29 +60,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How patient a call is.
     pub patience: Patience,
-    /// Whether to keep to Ironclad's rate limits here.
-    pub rate_budget: bool,
-}
-
-/// The head of an answer.
-#[derive(Debug, Clone, Default)]
-pub struct Head {
-    /// Ironclad's HTTP status.
-    pub status: u16,
-    /// `x-ironclad-requestid`.
-    pub request_id: Option<String>,
-    /// `Retry-After`.
-    pub retry_after: Option<Duration>,
-    /// `X-RateLimit-Remaining`.
-    pub remaining: Option<u64>,
-    /// `X-RateLimit-Reset`, read as seconds from now.
-    pub reset: Option<Duration>,
-    /// `Content-Type`.
-    pub media_type: Option<String>,
-    /// `Content-Disposition`.
-    pub disposition: Option<String>,
-    /// `Content-Length`.
-    pub length: Option<u64>,
+    /// The rate limits to keep to; `None` keeps to none.
+    pub rate_budget: Option<limiter::Settings>,
 }
 
 /// Takes the body of a good answer as it comes.
@@ -127,30 +115,6 @@ pub enum Failure {
     Unreadable(std::io::Error),
 }
 
-/// On whose behalf a request is sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Errand<'a> {
-    /// The acting user: it goes into headers.
-    pub user: &'a ActingUser,
-}
-
-impl<'a> Errand<'a> {
-    /// An errand for this user, of which nobody wants to hear before it is done.
-    #[must_use]
-    pub fn of(user: &'a ActingUser) -> Self {
-        Self { user }
-    }
-}
-
-/// How often a request was sent, and how its last attempt ended.
-#[derive(Debug)]
-pub struct Exchange<T> {
-    /// Times sent.
-    pub attempts: u32,
-    /// The answer with its head, or why there is none.
-    pub result: Result<(Head, T), Failure>,
-}
-
 /// A client of one Ironclad account.
 pub struct Client {
     settings: Settings,
@@ -163,7 +127,7 @@ impl Client {
     /// A client; the HTTP stack is built when first needed, because loading root certificates takes milliseconds.
     #[must_use]
     pub fn new(settings: Settings, auth: Auth) -> Self {
-        let limiter = settings.rate_budget.then(|| Limiter::new(settings.patience.longest_wait));
+        let limiter = settings.rate_budget.as_ref().map(Limiter::new);
         Self { settings, auth, limiter, http: OnceLock::new() }
     }
 
@@ -177,6 +141,12 @@ impl Client {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.settings.timeout
+    }
+
+    /// How the budget stands that an entry's requests draw on, if there is one to keep to.
+    #[must_use]
+    pub fn standing(&self, bucket: Bucket) -> Option<Standing> {
+        self.limiter.as_ref().map(|limiter| limiter.standing(bucket))
     }
 
     fn http(&self) -> Result<&reqwest::Client, reqwest::Error> {
@@ -203,31 +173,25 @@ impl Client {
         receiver: &mut R,
         errand: Errand<'_>,
     ) -> Exchange<R::Answer> {
-        let mut attempts = 0;
-        // Counted apart from what was sent: a sign-in that fails again and again must end too.
-        let mut tries = 0;
-        let mut renewed = false;
-        let mut refused_token = None;
+        let mut trip = Trip::new(errand);
         loop {
-            let result = self.attempt(request, receiver, errand, &mut refused_token).await;
-            let sent = !matches!(result, Err(Failure::NoToken(_) | Failure::OverBudget(_) | Failure::Unreadable(_)));
-            attempts += u32::from(sent);
-            let failure = match result {
-                Ok(answer) => return Exchange { attempts, result: Ok(answer) },
+            let failure = match self.attempt(request, receiver, &mut trip).await {
+                Ok(answer) => return trip.ended(Ok(answer)),
                 Err(failure) => failure,
             };
-            if is_unauthorized(&failure) && self.auth.can_renew() && !renewed {
-                renewed = true;
-                tries += 1;
-                continue;
+            let Some((ending, retry_after)) = ending(&failure) else { return trip.ended(Err(failure)) };
+            if retry::did_nothing(ending) {
+                trip.came_to_nothing();
             }
-            let pause = ending(&failure).map_or(Next::GiveUp, |(ending, retry_after)| {
-                retry::next(request.effect, ending, tries, retry_after, self.settings.patience)
-            });
-            tries += 1;
-            match pause {
-                Next::GiveUp => return Exchange { attempts, result: Err(failure) },
-                Next::After(pause) => tokio::time::sleep(pause).await,
+            let renewable = self.auth.can_renew();
+            match retry::next(request.effect, ending, trip.attempt(retry_after, renewable), self.settings.patience) {
+                Next::GiveUp => return trip.ended(Err(failure)),
+                Next::Renew => trip.renewed = true,
+                Next::After(pause) => {
+                    trip.repeats += 1;
+                    trip.sent_back = ending == Ending::Status(429);
+                    tokio::time::sleep(pause).await;
+                }
             }
         }
     }
@@ -236,18 +200,33 @@ impl Client {
         &self,
         request: &Request,
         receiver: &mut R,
-        errand: Errand<'_>,
-        refused_token: &mut Option<SecretString>,
+        trip: &mut Trip<'_>,
     ) -> Result<(Head, R::Answer), Failure> {
         let http = self.http().map_err(Failure::NeverArrived)?;
-        let token = self.auth.token(http, refused_token.as_ref()).await.map_err(Failure::NoToken)?;
-        let bucket = Bucket::of(request.api, request.method, &request.path);
-        if let Some(limiter) = &self.limiter {
-            limiter.admit(bucket).await.map_err(Failure::OverBudget)?;
+        let mut token = self.auth.token(http, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
+        let queued = Instant::now();
+        let mut place = self.place(request, trip).await?;
+        if queued.elapsed() >= LONG_WAIT {
+            // Meanwhile it may have ended.
+            token = self.auth.token(http, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         }
         let began = Instant::now();
-        let mut reply = self.reply(http, request, errand, &token).await?;
-        let head = head(&reply);
+        let reply = self.reply(http, request, &token, (trip, &mut place)).await;
+        let (mut reply, head) = match reply {
+            Ok(reply) => {
+                let head = Head::of(reply.status().as_u16(), reply.headers(), OffsetDateTime::now_utc().into());
+                (reply, head)
+            }
+            Err(failure) => {
+                if let (Failure::NeverArrived(_), Some(place)) = (&failure, place) {
+                    place.unused();
+                }
+                return Err(failure);
+            }
+        };
+        if let Some(place) = place {
+            place.answered(&head.heard);
+        }
         tracing::debug!(
             method = request.method.as_str(),
             path = request.path,
@@ -256,53 +235,65 @@ impl Client {
             ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "Ironclad answered"
         );
-        if let (Some(limiter), Some(pause)) = (&self.limiter, head.exhausted_for()) {
-            limiter.exhausted(bucket, pause);
-        }
         if !reply.status().is_success() {
             if reply.status() == StatusCode::UNAUTHORIZED {
-                *refused_token = Some(token);
+                trip.refused_token = Some(token);
             }
             let body = error_body(&mut reply).await;
             return Err(Failure::Refused { head, body });
         }
-        receiver.begin(&head);
-        loop {
-            match reply.chunk().await {
-                Ok(Some(chunk)) if receiver.push(&chunk) => {}
-                Ok(_) => break,
-                Err(error) => return Err(Failure::Lost(Some(error.without_url()))),
-            }
-        }
-        match receiver.finish() {
-            Ok(answer) => Ok((head, answer)),
-            Err(unsound) => Err(Failure::Unsound(head, unsound)),
-        }
+        receive(reply, head, receiver).await
+    }
+
+    /// A place in the budget, if there is one to keep to.
+    async fn place(&self, request: &Request, trip: &mut Trip<'_>) -> Result<Option<Place<'_>>, Failure> {
+        let Some(limiter) = &self.limiter else { return Ok(None) };
+        let began = Instant::now();
+        let patience = self.settings.patience.longest_wait.saturating_sub(trip.queued);
+        let until = began + trip.left(began).map_or(patience, |left| left.min(patience));
+        let Errand { agent, share, progress, .. } = trip.errand;
+        let turn = Turn {
+            bucket: Bucket::of(request.api, request.method, &request.path),
+            agent,
+            share,
+            sent_back: trip.sent_back,
+            until,
+            progress,
+        };
+        let place = limiter.admit(turn).await;
+        trip.queued += began.elapsed();
+        place.map(Some).map_err(Failure::OverBudget)
     }
 
     async fn reply(
         &self,
         http: &reqwest::Client,
         request: &Request,
-        errand: Errand<'_>,
         token: &SecretString,
+        (trip, place): (&Trip<'_>, &mut Option<Place<'_>>),
     ) -> Result<reqwest::Response, Failure> {
         let mut url = self.url(request)?;
-        for _ in 0..=MAX_REDIRECTS {
+        for redirects in 0..=MAX_REDIRECTS {
             let same_host = url.origin().ascii_serialization() == self.settings.origin.as_str();
             let mut builder = http.request(http_method(request.method), url.clone());
             if same_host {
                 builder = builder.bearer_auth(token.expose_secret());
                 // Whoever signed in acts; a header would only be ignored (ironclad-api.md §2).
                 if !self.has_login() {
-                    builder = acting(builder, errand.user);
+                    builder = acting(builder, trip.errand.user);
                 }
+            }
+            if let Some(left) = trip.left(Instant::now()) {
+                builder = builder.timeout(left.min(self.settings.timeout));
             }
             builder = match &request.body {
                 Some(body) if request.files.is_empty() => builder.json(body),
                 Some(body) => builder.multipart(multipart::form(body, &request.files).await?),
                 None => builder,
             };
+            if redirects == 0 {
+                trip.goes(place.as_mut());
+            }
             let reply = builder.send().await.map_err(sending_failure)?;
             if !reply.status().is_redirection() || request.effect != Effect::Read {
                 return Ok(reply);
@@ -355,34 +346,22 @@ fn sending_failure(error: reqwest::Error) -> Failure {
     if error.is_connect() || error.is_builder() { Failure::NeverArrived(error) } else { Failure::Lost(Some(error)) }
 }
 
-fn head(reply: &reqwest::Response) -> Head {
-    let text = |name: &HeaderName| Some(reply.headers().get(name)?.to_str().ok()?.to_owned());
-    Head {
-        status: reply.status().as_u16(),
-        request_id: text(&HeaderName::from_static("x-ironclad-requestid")),
-        retry_after: text(&RETRY_AFTER).and_then(|seconds| Some(Duration::from_secs(seconds.trim().parse().ok()?))),
-        remaining: text(&HeaderName::from_static("x-ratelimit-remaining")).and_then(|count| count.trim().parse().ok()),
-        reset: text(&HeaderName::from_static("x-ratelimit-reset")).and_then(|reset| seconds_from_now(&reset)),
-        media_type: text(&CONTENT_TYPE),
-        disposition: text(&CONTENT_DISPOSITION),
-        length: text(&CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-    }
-}
-
-/// The unit of `X-RateLimit-Reset` is not told (ironclad-api.md §5): a time of day is too large to be a pause, and is
-/// left out, since a pause that is too short costs one 429 and a wrong one blocks for years.
-fn seconds_from_now(reset: &str) -> Option<Duration> {
-    let seconds: u64 = reset.trim().parse().ok()?;
-    (seconds <= 600).then(|| Duration::from_secs(seconds))
-}
-
-impl Head {
-    /// For how long Ironclad says that the request's bucket is empty, if it does.
-    fn exhausted_for(&self) -> Option<Duration> {
-        if self.status == 429 {
-            return self.retry_after.or(self.reset);
+async fn receive<R: Receiver>(
+    mut reply: reqwest::Response,
+    head: Head,
+    receiver: &mut R,
+) -> Result<(Head, R::Answer), Failure> {
+    receiver.begin(&head);
+    loop {
+        match reply.chunk().await {
+            Ok(Some(chunk)) if receiver.push(&chunk) => {}
+            Ok(_) => break,
+            Err(error) => return Err(Failure::Lost(Some(error.without_url()))),
         }
-        self.reset.filter(|_| self.remaining == Some(0))
+    }
+    match receiver.finish() {
+        Ok(answer) => Ok((head, answer)),
+        Err(unsound) => Err(Failure::Unsound(head, unsound)),
     }
 }
 
@@ -398,14 +377,10 @@ async fn error_body(reply: &mut reqwest::Response) -> Vec<u8> {
     body
 }
 
-fn is_unauthorized(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused { head, .. } if head.status == 401)
-}
-
 /// How an attempt ended, for the decision to repeat it; `None` where repeating is out of the question.
 fn ending(failure: &Failure) -> Option<(Ending, Option<Duration>)> {
     match failure {
-        Failure::Refused { head, .. } => Some((Ending::Status(head.status), head.retry_after)),
+        Failure::Refused { head, .. } => Some((Ending::Status(head.status), head.heard.retry_after)),
         Failure::NeverArrived(_) => Some((Ending::NeverArrived, None)),
         Failure::Lost(_) => Some((Ending::Lost, None)),
         Failure::Unsound(_, Unsound::Malformed) => Some((Ending::Malformed, None)),

@@ -15,9 +15,10 @@
 //!      cursor     open                    the place in a list
 //!      local      what the server answers by itself ends here
 //!    2 request    build(entry, args)      plain data; dry_run ends here, with a plan
+//!      hold       the write's twin was lost before: outcome_unknown, nothing is sent
 //!    3 consent    a person's yes, the object unchanged, the plan used up
 //!      audit      a write's intent is on disk
-//!    4 ironclad   send(request)           token, HTTP, retry
+//!    4 ironclad   send(request)           budget, token, HTTP, retry
 //!    5 answer     shape(entry, body)      page, projection, size cap, url
 //!   audit        the line of the call is written, then the answer goes out
 //! ```

@@ -56,9 +56,9 @@ pub struct Entry {
     pub event: Option<String>,
     /// What a call did, in the past tense, for the audit log; `{argument}` stands for an id.
     pub deed: String,
-    /// The read tool that shows whether a write took effect.
+    /// The read call that shows whether a write took effect.
     #[serde(default)]
-    pub verify_with: Option<String>,
+    pub verify_with: Option<Look>,
     /// The request that is sent; an entry has this or `local`.
     #[serde(default)]
     pub request: RequestTemplate,
@@ -82,6 +82,17 @@ pub struct Entry {
     /// The access group, filled in from the file.
     #[serde(skip)]
     pub group: String,
+}
+
+/// A read call that shows whether a write took effect.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// The read tool.
+    pub tool: String,
+    /// Its arguments; `{argument}` stands for the write's own argument, `{sent_at}` for the time when it was sent.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
 }
 
 /// What a call does to the account. It drives annotations, policy, retry safety and the audit level.
@@ -424,7 +435,7 @@ pub fn entry_faults(entry: &Entry) -> Vec<String> {
 }
 
 /// Arguments that the server adds to entries by their effect and answer.
-const RESERVED: [&str; 5] = ["fields", "dry_run", "plan", "cursor", "limit"];
+const RESERVED: [&str; 6] = ["fields", "dry_run", "plan", "force_after_unknown", "cursor", "limit"];
 
 fn word_faults(entry: &Entry, faults: &mut Vec<String>) {
     let prefix = entry.effect.description_prefix();

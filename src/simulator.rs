@@ -87,6 +87,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use dispatch::World;
 use faults::Faults;
+pub use limits::{LimitHeaders, Limits};
 pub use settings::Settings;
 
 /// Why a simulator did not start.

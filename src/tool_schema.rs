@@ -61,6 +61,7 @@ pub fn write_arguments() -> Vec<(&'static str, Value)> {
     vec![
         ("dry_run", json!({"type": "boolean", "description": "Show; send nothing."})),
         ("plan", json!({"type": "string"})),
+        ("force_after_unknown", json!({"type": "boolean"})),
     ]
 }
 
@@ -206,8 +207,8 @@ mod tests {
             ("read", object(), vec!["a", "fields"]),
             ("read", page("numbered"), vec!["a", "cursor", "limit", "fields"]),
             ("read", json!({"kind": "document"}), vec!["a", "fields"]),
-            ("write", object(), vec!["a", "dry_run", "plan"]),
-            ("destroy", json!({"kind": "empty"}), vec!["a", "dry_run", "plan"]),
+            ("write", object(), vec!["a", "dry_run", "plan", "force_after_unknown"]),
+            ("destroy", json!({"kind": "empty"}), vec!["a", "dry_run", "plan", "force_after_unknown"]),
         ];
         let parameters = json!({"a": {"in": "query", "schema": {"type": "string"}}});
         for (effect, answer, expected) in table {

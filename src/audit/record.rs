@@ -18,7 +18,7 @@ use time::{OffsetDateTime, macros::format_description};
 
 use super::{chain, log::AuditLog};
 use crate::{
-    error::{CallError, Code},
+    error::{CallError, Code, Outcome},
     manifest::{Entry, placeholders},
 };
 
@@ -143,11 +143,11 @@ impl Record {
 
     /// Notes what became of the request.
     pub fn sent(&mut self, sent: Sent) {
-        self.times_sent.store(sent.attempts, Ordering::Release);
         self.sent = sent;
     }
 
-    /// How often the request of the call went out, as it is known while the call goes on.
+    /// How often the request went out, but for the times when Ironclad surely did nothing. Whoever sends it counts, so
+    /// that a record of a dropped call knows whether it may have taken effect.
     #[must_use]
     pub fn times_sent(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.times_sent)
@@ -211,7 +211,8 @@ impl Record {
         if self.sent.request_id.is_none() {
             self.sent.request_id.clone_from(&error.request_id);
         }
-        let outcome = if error.code == Code::OutcomeUnknown { "unknown" } else { "error" };
+        // A call that was held back has the code too, and was not sent.
+        let outcome = if error.outcome == Some(Outcome::Unknown) { "unknown" } else { "error" };
         self.close(outcome, Some(error.code));
     }
 
@@ -250,7 +251,7 @@ impl Record {
         line.insert("code".into(), code.map(Code::as_str).into());
         line.insert("status".into(), self.sent.status.into());
         line.insert("request_id".into(), self.sent.request_id.as_deref().into());
-        line.insert("attempts".into(), self.times_sent.load(Ordering::Acquire).into());
+        line.insert("attempts".into(), self.sent.attempts.max(self.times_sent.load(Ordering::Acquire)).into());
         line.insert("duration_ms".into(), u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).into());
         line.insert("sentence".into(), self.sentence(outcome, code).into());
         line
@@ -307,8 +308,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
-            let outcome =
-                if self.is_write && self.times_sent.load(Ordering::Acquire) > 0 { "unknown" } else { "cancelled" };
+            let in_doubt = self.is_write && self.times_sent.load(Ordering::Acquire) > 0;
+            let outcome = if in_doubt { "unknown" } else { "cancelled" };
             self.close(outcome, Some(Code::Cancelled));
         }
     }

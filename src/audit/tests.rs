@@ -2,7 +2,7 @@ use std::{
     fs::{File, OpenOptions},
     io::Write as _,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use serde_json::{Map, Value, json};
@@ -157,7 +157,7 @@ fn the_members_of_a_line_are_the_contracts_in_its_order() {
 #[test]
 fn what_was_decided_and_how_it_ended_each_have_their_words() {
     type Ending = fn(Record);
-    let table: [(&str, Ending, [&str; 3], &str); 6] = [
+    let table: [(&str, Ending, [&str; 3], &str); 7] = [
         (
             "denied",
             |mut record| {
@@ -188,9 +188,15 @@ fn what_was_decided_and_how_it_ended_each_have_their_words() {
         ("not found", |record| fail(record, Code::NotFound), ["allowed", "error", "not_found"], "failed: not_found"),
         (
             "unknown",
-            |record| fail(record, Code::OutcomeUnknown),
+            |record| record.failed(&CallError::new(Code::OutcomeUnknown, "m", "h").with_outcome(Outcome::Unknown)),
             ["allowed", "unknown", "outcome_unknown"],
             "not known",
+        ),
+        (
+            "held back",
+            |record| record.failed(&CallError::new(Code::OutcomeUnknown, "m", "h").with_outcome(Outcome::NotSent)),
+            ["allowed", "error", "outcome_unknown"],
+            "failed: outcome_unknown",
         ),
         ("dropped", drop, ["allowed", "cancelled", "cancelled"], "cancelled its call of set_part"),
     ];
@@ -208,10 +214,12 @@ fn what_was_decided_and_how_it_ended_each_have_their_words() {
 fn a_dropped_write_that_was_sent_is_of_unknown_outcome() {
     for (effect, attempts, outcome) in [("write", 1, "unknown"), ("write", 0, "cancelled"), ("read", 1, "cancelled")] {
         let place = Place::new();
-        let mut record = place.record(effect);
-        record.sent(Sent { attempts, ..Sent::default() });
+        let record = place.record(effect);
+        // Counted by whoever sends, while the record is out of reach.
+        record.times_sent().store(attempts, Ordering::Release);
         drop(record);
-        assert_eq!(place.line()["outcome"], outcome, "{effect} {attempts}");
+        let line = place.line();
+        assert_eq!((&line["outcome"], &line["attempts"]), (&outcome.into(), &attempts.into()), "{effect} {attempts}");
     }
 }
 

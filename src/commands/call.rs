@@ -40,7 +40,7 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     if args.out.is_some() && !matches!(tool.entry.answer, manifest::Answer::Document {}) {
         return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
     }
-    let caller = Caller { agent: Agent::new(AGENT, rights), person: None, progress: None };
+    let caller = Caller { agent: Agent::new(AGENT, rights), person: None, progress: None, deadline: None };
     stop::on_signal_end_the_call(Arc::clone(&dispatch));
     let reached = dispatch.call(&tool, arguments, caller).await;
     drop(simulator);

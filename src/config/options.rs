@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use serde::Deserialize;
 
-use super::values::{Grant, grants, one_or_many, switch, switch_from_toml};
+use super::values::{Grant, RateLimit, grants, one_or_many, rate_limits, share, switch, switch_from_toml};
+use crate::ironclad::limiter::Share;
 
 /// Every setting, unset unless somebody set it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
@@ -137,7 +138,10 @@ pub struct Options {
     /// Repeats of a request that may be repeated [default: 4]
     #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_RETRIES", help_heading = "Limits")]
     pub max_retries: Option<u64>,
-    /// The longest that a call waits for a 429 to pass, in seconds [default: 30]
+    /// No request is repeated later than this after it was first sent, in seconds [default: 120]
+    #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_MAX_RETRY_TIME", help_heading = "Limits")]
+    pub max_retry_time: Option<u64>,
+    /// The longest that a call waits for the budget, or for a 429 to pass, in seconds [default: 30]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_RATE_LIMIT_WAIT", help_heading = "Limits")]
     pub rate_limit_wait: Option<u64>,
     /// Keep to Ironclad's rate limits locally; off is for load tests [default: on]
@@ -145,6 +149,21 @@ pub struct Options {
         value_parser = switch)]
     #[serde(deserialize_with = "switch_from_toml")]
     pub rate_budget: Option<bool>,
+    /// Rate limits other than Ironclad's, in requests a minute, such as workflows-write=20,company=1000
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_RATE_LIMITS",
+        help_heading = "Limits",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "rate_limits")]
+    pub rate_limits: Option<Vec<RateLimit>>,
+    /// How much of each rate limit is used here; the rest is left to the company's other programs [default: 1]
+    #[arg(long, global = true, value_name = "PART", env = "IRONCLAD_RATE_LIMIT_SHARE", help_heading = "Limits")]
+    #[serde(deserialize_with = "share")]
+    pub rate_limit_share: Option<Share>,
     /// The largest result in bytes of JSON text, 2000 at least; document bytes do not count [default: 60000]
     #[arg(long, global = true, value_name = "N", env = "IRONCLAD_MAX_RESULT_BYTES", help_heading = "Limits")]
     pub max_result_bytes: Option<u64>,
@@ -255,6 +274,9 @@ impl Options {
             max_retries: self.max_retries.or(lower.max_retries),
             rate_limit_wait: self.rate_limit_wait.or(lower.rate_limit_wait),
             rate_budget: self.rate_budget.or(lower.rate_budget),
+            max_retry_time: self.max_retry_time.or(lower.max_retry_time),
+            rate_limits: self.rate_limits.or(lower.rate_limits),
+            rate_limit_share: self.rate_limit_share.or(lower.rate_limit_share),
             max_result_bytes: self.max_result_bytes.or(lower.max_result_bytes),
             max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
             upload_dir: self.upload_dir.or(lower.upload_dir),

@@ -46,14 +46,11 @@ fn defaults_are_those_of_the_contract() {
     let config = load_line("ironclad-mcp", &[("HOME", "/home/maria")]).unwrap();
     assert_eq!(config.ironclad.origin.as_str(), "https://na1.ironcladapp.com");
     assert_eq!(config.ironclad.connect_timeout.as_secs(), 10);
-    assert_eq!(config.ironclad.patience, Patience { max_retries: 4, longest_wait: Duration::from_secs(30) });
+    let [longest_wait, longest_retry] = [30, 120].map(Duration::from_secs);
+    assert_eq!(config.ironclad.patience, Patience { max_retries: 4, longest_wait, longest_retry });
+    assert_eq!(config.ironclad.rate_budget, Some(limiter::Settings::default()));
     assert_eq!((config.max_result_bytes, config.max_document_bytes), (60_000, 10_000_000));
-    assert!(
-        !config.policy.enable_writes
-            && config.policy.access.is_empty()
-            && !config.simulator
-            && config.ironclad.rate_budget
-    );
+    assert!(!config.policy.enable_writes && config.policy.access.is_empty() && !config.simulator);
     assert_eq!(config.policy.confirm, policy::Confirm::Auto);
     assert_eq!(config.tools.launch, LaunchTools::Auto);
     assert_eq!(config.tools.template_refresh.as_secs(), 300);
@@ -241,4 +238,35 @@ fn when_the_audit_log_is_put_away_is_read_in_bytes_and_in_ages() {
         let told = load_line(&format!("ironclad-mcp --audit-max-age={wrong}"), &[]).unwrap_err().to_string();
         assert!(told.contains("--audit-max-age") && told.contains("30d"), "{told}");
     }
+}
+
+#[test]
+fn rate_limits_are_set_by_bucket_at_any_level() {
+    let table = "[rate_limits]\nworkflows-write = 20\ncompany = 1000\n";
+    let text = "workflows-write=20,company=1000";
+    let share = "rate_limit_share = 0.5\n";
+    let levels = [
+        load_three("", &[], &format!("{share}{table}")),
+        load_three("", &[("IRONCLAD_RATE_LIMITS", text), ("IRONCLAD_RATE_LIMIT_SHARE", "0.5")], ""),
+        load_three(&format!("--rate-limits {text} --rate-limit-share 0.5"), &[], "[rate_limits]\nother = 1"),
+    ];
+    for level in levels {
+        let budget = level.unwrap().ironclad.rate_budget.unwrap();
+        let writes = limiter::Scope::Bucket(limiter::Bucket::WorkflowsWrite);
+        assert_eq!(budget.limits, [(writes, 20), (limiter::Scope::Company, 1000)].into());
+        assert_eq!(budget.share, "0.5".parse().unwrap());
+    }
+    assert_eq!(load_three("--rate-budget off", &[], table).unwrap().ironclad.rate_budget, None);
+    for (file, why) in [
+        ("[rate_limits]\nworkflow-writes = 20", "workflows-write"),
+        ("[rate_limits]\ncompany = 0", "out of range"),
+        ("rate_limits = 5", "a table of buckets"),
+        ("rate_limit_share = 2", "0.5"),
+        ("rate_limit_share = 0.0", "0.5"),
+    ] {
+        let fault = fault("", &[], file);
+        assert!(fault.contains(why), "{fault}");
+    }
+    let fault = load_line("ironclad-mcp", &[("IRONCLAD_RATE_LIMIT_SHARE", "half")]).unwrap_err().to_string();
+    assert!(fault.contains("IRONCLAD_RATE_LIMIT_SHARE"), "{fault}");
 }

@@ -7,7 +7,10 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::policy::Access;
+use crate::{
+    ironclad::limiter::{Scope, Share},
+    policy::Access,
+};
 
 /// Access granted to one group: `workflows=full`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,83 @@ impl FromStr for Grant {
         };
         Ok(Self { group: group.trim().to_owned(), access: access.trim().parse()? })
     }
+}
+
+/// A rate limit of one bucket, or of the company: `workflows-write=20`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What it holds for.
+    pub scope: Scope,
+    /// Requests a minute.
+    pub limit: usize,
+}
+
+impl FromStr for RateLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((scope, limit)) = text.split_once('=') else {
+            return Err("give BUCKET=N, such as workflows-write=20,company=1000".into());
+        };
+        let limit =
+            limit.trim().parse().map_err(|_| format!("{:?} is no number of requests a minute", limit.trim()))?;
+        Self::new(scope.trim(), limit)
+    }
+}
+
+impl RateLimit {
+    fn new(scope: &str, limit: u64) -> Result<Self, String> {
+        match usize::try_from(limit) {
+            Ok(limit @ 1..=1_000_000) => Ok(Self { scope: scope.parse()?, limit }),
+            _ => Err(format!("{limit} is out of range; give 1 to 1000000 requests a minute")),
+        }
+    }
+}
+
+/// The table `[rate_limits]`.
+pub(super) fn rate_limits<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<RateLimit>>, D::Error> {
+    struct Table;
+    impl<'de> Visitor<'de> for Table {
+        type Value = Option<Vec<RateLimit>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table of buckets, such as workflows-write = 20")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
+            let mut limits = Vec::new();
+            while let Some((scope, limit)) = table.next_entry::<String, u64>()? {
+                limits.push(RateLimit::new(&scope, limit).map_err(A::Error::custom)?);
+            }
+            Ok(Some(limits))
+        }
+    }
+    from.deserialize_any(Table)
+}
+
+/// A TOML number, or the same as text.
+pub(super) fn share<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Share>, D::Error> {
+    struct Number;
+    impl Visitor<'_> for Number {
+        type Value = Option<Share>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number above 0 and up to 1")
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+            self.visit_str(&number.to_string())
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+            self.visit_str(&number.to_string())
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            text.parse().map(Some).map_err(E::custom)
+        }
+    }
+    from.deserialize_any(Number)
 }
 
 /// Reads a switch in any of the spellings that people use.
@@ -189,6 +269,24 @@ mod tests {
         }
         assert!(switch("maybe").is_err());
         assert!(switch("").is_err());
+    }
+
+    #[test]
+    fn a_rate_limit_names_a_bucket_and_a_number() {
+        let limit = |text: &str| text.parse::<RateLimit>();
+        let scope = Scope::Bucket(crate::ironclad::limiter::Bucket::WorkflowsWrite);
+        assert_eq!(limit(" workflows-write = 20 "), Ok(RateLimit { scope, limit: 20 }));
+        assert_eq!(limit("company=1000"), Ok(RateLimit { scope: Scope::Company, limit: 1000 }));
+        for (wrong, why) in [
+            ("workflows-write", "BUCKET=N"),
+            ("workflow-writes=20", "there are company, workflows-read"),
+            ("company=0", "out of range"),
+            ("company=1000001", "out of range"),
+            ("company=-1", "no number"),
+            ("company=", "no number"),
+        ] {
+            assert!(limit(wrong).unwrap_err().contains(why), "{wrong}");
+        }
     }
 
     #[test]

@@ -58,7 +58,15 @@ pub(super) fn not_begun(entry: &Entry) -> CallError {
 
 /// A call that the server's end cut off; `sent` where its request went out.
 pub(super) fn cut(entry: &Entry, sent: bool) -> CallError {
-    if sent { lost(entry, None, "the server had to stop before its answer came") } else { not_begun(entry) }
+    if !sent {
+        return not_begun(entry);
+    }
+    let mut error = lost(entry, None, "the server had to stop before its answer came");
+    let look = entry.verify_with.as_ref().map_or("the matching read tool", |look| &look.tool);
+    error.hint.get_or_insert_with(|| {
+        format!("call {look} to see whether it took effect, and only if not call {} again", entry.name)
+    });
+    error
 }
 
 fn over_budget(wait: Duration) -> CallError {
@@ -132,7 +140,7 @@ fn refused(entry: &Entry, head: &Head, body: &[u8]) -> CallError {
     error.param = words.param;
     error.request_id.clone_from(&head.request_id);
     error.retry_after_s =
-        (code == Code::RateLimited).then(|| head.retry_after.map_or(60, |wait| wait.as_secs().max(1)));
+        (code == Code::RateLimited).then(|| head.heard.retry_after.map_or(60, |wait| wait.as_secs().max(1)));
     error.scope = (code == Code::Forbidden).then(|| entry.scope.clone());
     error.with_outcome(Outcome::Refused)
 }
@@ -160,7 +168,7 @@ fn refusal_code(status: u16, code: Option<&str>) -> Option<Code> {
 
 fn hint(entry: &Entry, code: Code, words: &Words, head: &Head) -> String {
     let ids = entry.path_arguments().collect::<Vec<_>>().join(" and ");
-    let look = entry.verify_with.as_deref().unwrap_or("the matching get or list tool");
+    let look = entry.verify_with.as_ref().map_or("the matching get or list tool", |look| &look.tool);
     match code {
         Code::Unauthorized => {
             "Ironclad does not take the token; the operator must renew IRONCLAD_ACCESS_TOKEN, check the client's id and secret, or run `ironclad-mcp login` again"
@@ -171,7 +179,7 @@ fn hint(entry: &Entry, code: Code, words: &Words, head: &Head) -> String {
             entry.scope
         ),
         Code::RateLimited => {
-            let seconds = head.retry_after.map_or(60, |wait| wait.as_secs().max(1));
+            let seconds = head.heard.retry_after.map_or(60, |wait| wait.as_secs().max(1));
             format!("nothing was done; the whole company shares this limit, so wait {seconds} s and call again")
         }
         Code::NotFound if ids.is_empty() => "check the ids in the arguments, and that the acting user can see them".into(),
@@ -192,7 +200,8 @@ fn hint(entry: &Entry, code: Code, words: &Words, head: &Head) -> String {
     }
 }
 
-/// No sound answer: for a read that is a nuisance, for a write nobody can say what happened.
+/// No sound answer: for a read that is a nuisance, for a write nobody can say what happened, and how to look is said by
+/// whoever knows when it was sent.
 fn lost(entry: &Entry, head: Option<&Head>, why: &str) -> CallError {
     let mut error = if entry.effect == Effect::Read {
         CallError::new(
@@ -201,13 +210,9 @@ fn lost(entry: &Entry, head: Option<&Head>, why: &str) -> CallError {
             "nothing was changed; try again in a moment",
         )
     } else {
-        let look = entry.verify_with.as_deref().unwrap_or("the matching read tool");
-        CallError::new(
-            Code::OutcomeUnknown,
-            format!("{} was sent once, but {why}: it may or may not have taken effect", entry.name),
-            format!("call {look} to see whether it took effect, and only if not call {} again", entry.name),
-        )
-        .with_outcome(Outcome::Unknown)
+        let message = format!("{} was sent once, but {why}: it may or may not have taken effect", entry.name);
+        let unknown = CallError::new(Code::OutcomeUnknown, message, "").with_outcome(Outcome::Unknown);
+        CallError { hint: None, ..unknown }
     };
     if let Some(head) = head {
         error.status = Some(head.status);
@@ -236,13 +241,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{ironclad::auth::Unreached, manifest};
+    use crate::{
+        ironclad::{auth::Unreached, limiter::Heard},
+        manifest,
+    };
 
     fn entry(effect: &str) -> Entry {
         let (prefix, method) = if effect == "read" { ("", "GET") } else { ("WRITE: ", "PATCH") };
         let manifest = json!({"group": "things", "tools": [{
             "name": "any_thing", "title": "T", "description": format!("{prefix}does it."), "effect": effect,
-            "scope": "public.things.do", "bucket": "other", "deed": "did it", "verify_with": "get_thing",
+            "scope": "public.things.do", "bucket": "other", "deed": "did it", "verify_with": {"tool": "get_thing"},
             "request": {"api": "public", "method": method, "path": "/things/{thing_id}"},
             "parameters": {"thing_id": {"in": "path", "required": true, "schema": {"type": "string"}}},
             "answer": {"kind": "empty"}}]});
@@ -303,7 +311,7 @@ mod tests {
                 assert_eq!((read.code, read.outcome), (Code::UpstreamUnavailable, None), "{status}");
                 let write = refusal("write", status, body);
                 assert_eq!((write.code, write.outcome), (Code::OutcomeUnknown, Some(Outcome::Unknown)), "{status}");
-                assert!(write.hint.unwrap().starts_with("call get_thing to see whether it took effect"));
+                assert_eq!(write.hint, None, "the caller knows when it was sent");
                 assert_eq!(write.status, Some(status));
             }
         }
@@ -390,7 +398,8 @@ mod tests {
                     ["", "{}", "\"\"", "{\"code\":\"\",\"message\":\"\",\"param\":\"\"}", "{\"code\":\"NOT_FOUND\"}"]
                 {
                     let error = refusal(effect, status, body);
-                    assert!(error.hint.is_some_and(|hint| !hint.is_empty()), "{status} {body}");
+                    let is_told = error.hint.is_some_and(|hint| !hint.is_empty());
+                    assert_eq!(is_told, error.code != Code::OutcomeUnknown, "{status} {body}");
                     assert!(!error.message.is_empty(), "{status} {body}");
                 }
             }
@@ -400,7 +409,8 @@ mod tests {
     #[test]
     fn a_rate_limit_says_how_long_to_wait() {
         let limited = |retry_after| {
-            let head = Head { retry_after, ..head(429) };
+            let heard = Heard { retry_after, ..Heard::default() };
+            let head = Head { heard, ..head(429) };
             let error = call_error(&entry("write"), &Failure::Refused { head, body: Vec::new() });
             assert_eq!(error.outcome, Some(Outcome::Refused));
             (error.retry_after_s, error.hint.unwrap())

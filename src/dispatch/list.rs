@@ -12,7 +12,7 @@ use crate::{
     answer::{Answer, Gathered, Page, PageRead, PageReader, Shape},
     arguments::Args,
     audit::{Record, Sent},
-    ironclad::{Exchange, Failure, Head, json::Json},
+    ironclad::{Errand, Exchange, Failure, Head, json::Json},
     manifest::{Entry, Paging},
     request::Request,
 };
@@ -36,15 +36,16 @@ impl List<'_> {
     ) -> Result<Answer, Failure> {
         let began = Instant::now();
         let mut gathered = Gathered::new(self.paging, place.window, self.shape.max_bytes);
+        // Counted where a page's request goes out, so that a call that was dropped in the queue counts as never sent.
+        let times_sent = record.times_sent();
+        let errand = Errand { sent: Some(&times_sent), ..self.call.caller.errand() };
         let mut under_way = FuturesOrdered::new();
         let mut head = Head::default();
         let mut attempts = 0;
         loop {
             while let Some(page) = gathered.wanted(under_way.len()) {
-                under_way.push_back(self.fetch(request, page, place.window.limit));
+                under_way.push_back(self.fetch(request, page, place.window.limit, errand));
             }
-            // Until a page has come, a dropped call counts as having sent it once.
-            record.sent(Sent { attempts: attempts + 1, ..Sent::default() });
             let Some((page, exchange)) = under_way.next().await else { break };
             attempts += exchange.attempts;
             record.sent(Sent { attempts, ..sent(&exchange) });
@@ -69,7 +70,7 @@ impl List<'_> {
         gathered.finish(seal).map_err(|error| Failure::Unsound(head, super::receive::unsound(&error)))
     }
 
-    async fn fetch(&self, first: &Request, page: Page, most: u64) -> (Page, Exchange<PageRead>) {
+    async fn fetch(&self, first: &Request, page: Page, most: u64, errand: Errand<'_>) -> (Page, Exchange<PageRead>) {
         let mut request = first.clone();
         for (name, value) in page.query(self.paging) {
             match request.query.iter_mut().find(|(known, _)| *known == name) {
@@ -78,7 +79,7 @@ impl List<'_> {
             }
         }
         let mut reading = Json::new(PageReader::new(self.entry, self.args, self.shape, (page, most)));
-        (page, self.call.client.send(&request, &mut reading, self.call.caller.errand()).await)
+        (page, self.call.client.send(&request, &mut reading, errand).await)
     }
 
     async fn tell(&self, gathered: &Gathered, began: Instant) {

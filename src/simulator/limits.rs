@@ -11,9 +11,9 @@ use super::errors::ApiError;
 const COMPANY: &str = "company";
 const COMPANY_LIMIT: u32 = 4_500;
 
-/// The counters of every bucket.
+/// The counters of every bucket. The time is an argument, so that hours can be tried in no time.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     enabled: bool,
     window: Duration,
     overrides: HashMap<String, u32>,
@@ -27,7 +27,7 @@ struct Window {
 }
 
 /// The headers that describe the bucket a request fell into.
-pub(crate) type LimitHeaders = Vec<(&'static str, String)>;
+pub type LimitHeaders = Vec<(&'static str, String)>;
 
 impl Limits {
     /// Buckets of the documented sizes, counting or not.
@@ -56,33 +56,47 @@ impl Limits {
         self.enabled
     }
 
+    /// Buckets of the documented sizes that count.
+    #[must_use]
+    pub fn documented() -> Self {
+        Self::new(true)
+    }
+
     /// Counts one request against its bucket and the company's.
     ///
     /// # Errors
     /// 429 `TOO_MANY_REQUESTS` together with the headers to send.
     pub(crate) fn admit(&mut self, method: &str, path: &str) -> Result<LimitHeaders, (ApiError, LimitHeaders)> {
+        let refused = |headers| (ApiError::new(429, "TOO_MANY_REQUESTS", "too many requests"), headers);
+        self.count_at(Instant::now(), method, path).map_err(refused)
+    }
+
+    /// The same at any time: the headers to send, with a 429 where it is an error.
+    ///
+    /// # Errors
+    /// A limit is used up.
+    pub fn count_at(&mut self, now: Instant, method: &str, path: &str) -> Result<LimitHeaders, LimitHeaders> {
         if !self.enabled {
             return Ok(Vec::new());
         }
         let (bucket, standard) = bucket_of(method, path);
         let limit = self.overrides.get(bucket).copied().unwrap_or(standard);
         let company_limit = self.overrides.get(COMPANY).copied().unwrap_or(COMPANY_LIMIT);
-        let company = self.peek(COMPANY);
+        let company = self.peek(COMPANY, now);
         if company.used >= company_limit {
-            return Err(self.refuse(company, company_limit));
+            return Err(self.refuse((company, now), company_limit));
         }
-        let own = self.peek(bucket);
+        let own = self.peek(bucket, now);
         if own.used >= limit {
-            return Err(self.refuse(own, limit));
+            return Err(self.refuse((own, now), limit));
         }
         self.count(COMPANY);
         self.count(bucket);
         let remaining = limit.saturating_sub(own.used.saturating_add(1));
-        Ok(self.headers(own, limit, remaining))
+        Ok(self.headers((own, now), limit, remaining))
     }
 
-    fn peek(&mut self, bucket: &'static str) -> Window {
-        let now = Instant::now();
+    fn peek(&mut self, bucket: &'static str, now: Instant) -> Window {
         let window = self.windows.entry(bucket).or_insert(Window { opened: now, used: 0 });
         if now.duration_since(window.opened) >= self.window {
             *window = Window { opened: now, used: 0 };
@@ -96,12 +110,12 @@ impl Limits {
         }
     }
 
-    fn seconds_left(&self, window: Window) -> u64 {
-        let left = self.window.saturating_sub(window.opened.elapsed());
+    fn seconds_left(&self, (window, now): (Window, Instant)) -> u64 {
+        let left = self.window.saturating_sub(now.duration_since(window.opened));
         left.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
     }
 
-    fn headers(&self, window: Window, limit: u32, remaining: u32) -> LimitHeaders {
+    fn headers(&self, window: (Window, Instant), limit: u32, remaining: u32) -> LimitHeaders {
         vec![
             ("x-ratelimit-limit", limit.to_string()),
             ("x-ratelimit-remaining", remaining.to_string()),
@@ -109,10 +123,10 @@ impl Limits {
         ]
     }
 
-    fn refuse(&self, window: Window, limit: u32) -> (ApiError, LimitHeaders) {
+    fn refuse(&self, window: (Window, Instant), limit: u32) -> LimitHeaders {
         let mut headers = self.headers(window, limit, 0);
         headers.push(("retry-after", self.seconds_left(window).to_string()));
-        (ApiError::new(429, "TOO_MANY_REQUESTS", "too many requests"), headers)
+        headers
     }
 }
 

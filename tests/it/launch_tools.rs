@@ -56,7 +56,8 @@ async fn each_template_has_a_tool_that_keeps_to_the_profile() {
             assert_eq!((&meta["ironclad/group"], &meta["ironclad/access"]), (&json!("workflows"), &json!("write")));
             assert!(!text(&meta["ironclad/template_name"]).is_empty());
             let properties = tool.input_schema["properties"].as_object().unwrap();
-            assert_eq!(properties.keys().collect::<Vec<_>>(), ["attributes", "use_default_values", "dry_run", "plan"]);
+            let names = ["attributes", "use_default_values", "dry_run", "plan", "force_after_unknown"];
+            assert_eq!(properties.keys().collect::<Vec<_>>(), names);
         }
     }
 }

@@ -9,6 +9,8 @@ mod audit;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod documents;
@@ -24,6 +26,8 @@ mod form_launches;
 mod form_snapshots;
 #[cfg(test)]
 mod forms;
+#[cfg(test)]
+mod holds;
 #[cfg(test)]
 mod http_bounds;
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod openapi;
 mod plans;
 #[cfg(test)]
 mod prompts;
+#[cfg(test)]
+mod queueing;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

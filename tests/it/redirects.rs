@@ -85,8 +85,8 @@ async fn send(host: &Host, effect: Effect) -> Result<Vec<u8>, Failure> {
         origin: origin.parse().unwrap(),
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
-        patience: Patience { max_retries: 0, longest_wait: Duration::ZERO },
-        rate_budget: false,
+        patience: Patience { max_retries: 0, longest_wait: Duration::ZERO, longest_retry: Duration::ZERO },
+        rate_budget: None,
     };
     let auth = Auth::new(Some(Credentials::Token("our-token".to_owned().into())), &origin);
     let method = if effect == Effect::Read { Method::Get } else { Method::Post };

@@ -99,7 +99,18 @@ async fn error_of(setting: Setting, tool: &str, arguments: Value) {
             error[member] = text(&error[member]).replace(&id, "[id]").replace(&plan, "[plan]").into();
         }
     }
+    if let Some(hint) = error["hint"].as_str() {
+        error["hint"] = without_time(hint).into();
+    }
     assert_snapshot("error", error["code"].as_str().unwrap(), &json!({ "error": error }));
+}
+
+/// A hint without the time from which on to look, which is that of the test.
+fn without_time(hint: &str) -> String {
+    let Some((before, rest)) = hint.split_once("\"updated_since\":\"") else { return hint.to_owned() };
+    let (time, after) = rest.split_once('"').unwrap();
+    assert!(time.len() == 20 && time.ends_with('Z'), "{time}");
+    format!("{before}\"updated_since\":\"TIME\"{after}")
 }
 
 fn with_faults(faults: &str) -> Setting {

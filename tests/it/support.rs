@@ -15,11 +15,12 @@ use ironclad_mcp::{
     audit::{AuditLog, Target},
     catalog::Catalog,
     cursor::CursorKey,
-    dispatch::{Dispatch, Drain, Plans},
+    dispatch::{Dispatch, Drain, Holds, Plans},
     forms::Forms,
     ironclad::{
         self,
         auth::{Auth, Credentials, Wanted},
+        limiter,
         retry::Patience,
     },
     launch_tools::{Choice, Launchers},
@@ -54,7 +55,8 @@ pub(crate) struct Setting {
     pub(crate) max_retries: u32,
     pub(crate) timeout: Duration,
     /// Whether the server keeps to Ironclad's rate limits by itself.
-    pub(crate) rate_budget: bool,
+    pub(crate) rate_budget: Option<limiter::Settings>,
+    pub(crate) rate_limit_wait: Duration,
     /// Instead of the simulator's own.
     pub(crate) client_secret: Option<String>,
     /// A static token signs in instead of the client, and bodies name the acting user.
@@ -94,7 +96,8 @@ impl Default for Setting {
             max_document_bytes: 10_000_000,
             max_retries: 0,
             timeout: Duration::from_secs(10),
-            rate_budget: false,
+            rate_budget: None,
+            rate_limit_wait: Duration::from_secs(1),
             client_secret: None,
             static_token: false,
             scopes: None,
@@ -417,14 +420,19 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         origin: base_url.parse().unwrap(),
         timeout: setting.timeout,
         connect_timeout: setting.timeout,
-        patience: Patience { max_retries: setting.max_retries, longest_wait: Duration::from_secs(1) },
-        rate_budget: setting.rate_budget,
+        patience: Patience {
+            max_retries: setting.max_retries,
+            longest_wait: setting.rate_limit_wait,
+            longest_retry: Duration::from_secs(120),
+        },
+        rate_budget: setting.rate_budget.clone(),
     };
     Dispatch {
         client: ironclad::Client::new(settings, auth),
         forms: Forms::new(setting.template_refresh),
         records: RecordTypes::new(setting.template_refresh),
         drain: Drain::default(),
+        holds: Holds::default(),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],
         plans: plans(setting, &audit),

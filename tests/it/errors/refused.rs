@@ -1,5 +1,6 @@
 //! What Ironclad answers no to: `not_found`, `conflict`, `rejected`, `rate_limited`.
 
+use ironclad_mcp::ironclad::limiter;
 use serde_json::{Value, json};
 
 use super::gist;
@@ -100,7 +101,7 @@ async fn a_rate_limit_that_passes_delays_a_write_and_no_more() {
 /// Forty writes of workflows a minute are the whole company's (ironclad-api.md §5).
 #[tokio::test]
 async fn a_write_past_the_budget_is_not_sent_and_reads_go_on() {
-    let mut setting = Setting { rate_budget: true, ..Setting::default() };
+    let mut setting = Setting { rate_budget: Some(limiter::Settings::default()), ..Setting::default() };
     setting.simulator.rate_limits = true;
     let stage = Stage::with(setting).await;
     futures_util::future::join_all((0..40).map(|_| stage.launched())).await;
