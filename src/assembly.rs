@@ -3,6 +3,7 @@
 //! Nothing here goes out or waits: the HTTP stack, the token and the audit log are opened by the first call that needs
 //! them, so that a client sees the tools within milliseconds.
 
+mod agents;
 mod credentials;
 
 use std::{
@@ -15,8 +16,8 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+pub use self::agents::{needed_scopes, roster, with_login};
 use crate::{
-    agents::Rights,
     approvals,
     audit::AuditLog,
     catalog::Catalog,
@@ -31,6 +32,7 @@ use crate::{
     launch_tools::{Choice, Launchers},
     record_types::RecordTypes,
     request::ActingUser,
+    roster::LiveRoster,
     simulator::{self, Simulator, SimulatorError},
     upload::UploadFolders,
 };
@@ -48,8 +50,8 @@ pub struct Assembly {
     pub catalog: Arc<Catalog>,
     /// The typed launch tools.
     pub launchers: Launchers,
-    /// What goes for every call.
-    pub rights: Arc<Rights>,
+    /// The agents.
+    pub roster: Arc<LiveRoster>,
 }
 
 /// The tools that there are, with the settings that name tools checked against them.
@@ -66,26 +68,25 @@ pub fn catalog(config: &Config) -> Result<Catalog, ConfigError> {
 ///
 /// # Errors
 /// What [`catalog`] finds, client credentials without an acting user, or no place for the audit log.
-pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
+pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let catalog = catalog(&config)?;
     let (credentials, login) = credentials::credentials(&config, &catalog)?;
-    let Config { policy, mut acting_user, ironclad, secrets, audit, state, approval_life, .. } = config;
+    if let Some(login) = login {
+        with_login(&login, &mut config);
+    }
+    let roster = roster(&config, &catalog)?;
+    let Config { ironclad, secrets, audit, state, approval_life, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
-    if let Some(login) = login {
-        // Whoever signed in acts, whatever the settings say (ironclad-api.md §2).
-        acting_user = ActingUser { email: login.user.email, id: login.user.id };
-    }
-    if matches!(credentials, Some(Credentials::Client { .. })) && acting_user.name().is_none() {
-        return Err(ConfigError::NoActingUser);
-    }
     let is_static = matches!(credentials, Some(Credentials::Token(_)));
     let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
     let cursor_key = CursorKey::for_account(&origin, client_id);
     let state_key = state_key(&origin, &secrets);
     let auth = Auth::new(credentials, &origin);
     let client = Client::new(ironclad, auth);
+    let catalog = Arc::new(catalog);
     let dispatch = Dispatch {
+        catalog: Arc::clone(&catalog),
         client,
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
@@ -106,8 +107,8 @@ pub fn assemble(config: Config) -> Result<Assembly, ConfigError> {
         LaunchTools::Only(named) => Choice::Only(named),
     };
     let launchers = Launchers::new(choice, config.tools.template_refresh, config.tools.prefix);
-    let rights = Arc::new(Rights { policy, user: acting_user, share: None });
-    Ok(Assembly { dispatch: Arc::new(dispatch), catalog: Arc::new(catalog), launchers, rights })
+    let roster = LiveRoster::new(roster);
+    Ok(Assembly { dispatch: Arc::new(dispatch), catalog, launchers, roster })
 }
 
 /// The key that seals a question while its answer is with the client.
@@ -142,16 +143,23 @@ pub async fn simulate(config: &mut Config) -> Result<Simulator, SimulatorError> 
     if let Ok(origin) = simulator.base_url().parse() {
         config.ironclad.origin = origin;
     }
-    // Somebody of the real company is nobody here.
-    let company = credentials.as_user_email.rsplit('@').next().unwrap_or_default();
-    let works_here = config.acting_user.email.as_deref().is_some_and(|email| email.ends_with(company));
-    if !works_here {
-        config.acting_user = ActingUser { email: Some(credentials.as_user_email), id: None };
-    }
+    with_users_of(&credentials.as_user_email, config);
     let (id, secret) = (SecretString::from(credentials.client_id), SecretString::from(credentials.client_secret));
     config.secrets = Secrets { access_token: None, client: Some(OauthClient { id, secret }) };
     config.scopes.clear();
     Ok(simulator)
+}
+
+/// Somebody of the real company is nobody at the simulated one, where `somebody` works.
+pub(crate) fn with_users_of(somebody: &str, config: &mut Config) {
+    let company = somebody.rsplit('@').next().unwrap_or_default();
+    let works_here = |user: &ActingUser| user.email.as_deref().is_some_and(|email| email.ends_with(company));
+    if !works_here(&config.acting_user) {
+        config.acting_user = ActingUser { email: Some(somebody.to_owned()), id: None };
+    }
+    for agent in &mut config.agents {
+        agent.user = agent.user.take().filter(works_here);
+    }
 }
 
 #[cfg(test)]
@@ -180,7 +188,7 @@ mod tests {
         let mut named = with_client(config());
         named.acting_user.email = Some("maria@example.com".into());
         let assembly = assemble(named).unwrap();
-        assert_eq!(assembly.rights.user.name(), Some("maria@example.com"));
+        assert_eq!(assembly.roster.now().open().unwrap().user.name(), Some("maria@example.com"));
         assert!(!assembly.dispatch.user_in_bodies);
     }
 
@@ -190,7 +198,7 @@ mod tests {
         config.secrets.access_token = Some("token".into());
         config.acting_user.id = Some("abc".into());
         let assembly = assemble(config).unwrap();
-        assert_eq!(assembly.rights.user.name(), Some("abc"));
+        assert_eq!(assembly.roster.now().open().unwrap().user.name(), Some("abc"));
         assert!(assembly.dispatch.user_in_bodies);
     }
 

@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -153,7 +153,7 @@ pub enum CatalogError {
     #[error("{setting} names {name}, which does not exist; there are: {known}")]
     UnknownName {
         /// The setting.
-        setting: &'static str,
+        setting: String,
         /// What it names.
         name: String,
         /// What there is.
@@ -290,14 +290,35 @@ impl Catalog {
         scopes
     }
 
+    /// The access groups, each once.
+    #[must_use]
+    pub fn groups(&self) -> Vec<&str> {
+        let groups: BTreeSet<&str> = self.tools.iter().map(|tool| tool.entry.group.as_str()).collect();
+        groups.into_iter().collect()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.tools.iter().map(|tool| tool.entry.name.as_str()).collect()
+    }
+
+    /// Checks the names in an agent's profile against what there is.
+    ///
+    /// # Errors
+    /// The first unknown name.
+    pub fn check_profile(&self, profile: &policy::Profile) -> Result<(), CatalogError> {
+        let (groups, tools) = (self.groups(), self.names());
+        let setting = |key: &str| format!("[agents.{}] {key}", profile.name);
+        known(&setting("access"), profile.access.keys(), &groups)?;
+        known(&setting("tools"), not_launching(&profile.tools), &tools)?;
+        known(&setting("exclude_tools"), not_launching(&profile.exclude_tools), &tools)
+    }
+
     /// Checks the names in policy settings against what there is.
     ///
     /// # Errors
     /// The first unknown name, or that nothing would be published.
     pub fn check(&self, settings: &policy::Settings) -> Result<(), CatalogError> {
-        let groups: BTreeMap<&str, ()> = self.tools.iter().map(|tool| (tool.entry.group.as_str(), ())).collect();
-        let groups: Vec<&str> = groups.into_keys().collect();
-        let tools: Vec<&str> = self.tools.iter().map(|tool| tool.entry.name.as_str()).collect();
+        let (groups, tools) = (self.groups(), self.names());
         let toolsets: Vec<&str> = groups.iter().copied().chain(["all", "default"]).collect();
         known("--access (IRONCLAD_ACCESS)", settings.access.keys(), &groups)?;
         known("--toolsets (IRONCLAD_TOOLSETS)", settings.toolsets.iter(), &toolsets)?;
@@ -317,15 +338,13 @@ fn not_launching(tools: &[String]) -> impl Iterator<Item = &String> {
     tools.iter().filter(|name| !name.starts_with("launch_"))
 }
 
-fn known<'a>(
-    setting: &'static str,
-    mut names: impl Iterator<Item = &'a String>,
-    known: &[&str],
-) -> Result<(), CatalogError> {
+fn known<'a>(setting: &str, mut names: impl Iterator<Item = &'a String>, known: &[&str]) -> Result<(), CatalogError> {
     let unknown = names.find(|name| !known.contains(&name.as_str()));
     match unknown {
         None => Ok(()),
-        Some(name) => Err(CatalogError::UnknownName { setting, name: name.clone(), known: known.join(", ") }),
+        Some(name) => {
+            Err(CatalogError::UnknownName { setting: setting.to_owned(), name: name.clone(), known: known.join(", ") })
+        }
     }
 }
 
@@ -349,8 +368,6 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, CatalogError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::json;
 
     use super::*;
@@ -784,6 +801,7 @@ mod tests {
             Some("array") if schema["items"]["type"] == "string" => json!(["a"]),
             Some("array") => json!([{"a": 1}]),
             Some("boolean") => json!(true),
+            Some("integer") => json!(2),
             _ => json!(2.5),
         };
         let mut object: Map<String, Value> =

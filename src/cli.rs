@@ -23,9 +23,30 @@ pub struct Cli {
     /// What to do; nothing is `stdio`.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Which agent this is, for stdio, call and tools.
+    #[command(flatten)]
+    pub agent: AgentFlag,
     /// The settings.
     #[command(flatten)]
     pub options: Options,
+}
+
+/// The flag `--agent`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct AgentFlag {
+    /// Act as this agent of the settings file
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+}
+
+/// What to do about agents.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Make a token for a new agent, and print what to add to the settings file
+    Add {
+        /// The agent's name
+        name: String,
+    },
 }
 
 const SECRETS: &str = "\
@@ -37,7 +58,7 @@ then default.";
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve MCP on stdin and stdout (also without any command)
-    Stdio,
+    Stdio(AgentFlag),
     /// Serve MCP over Streamable HTTP at /mcp
     Http(HttpArgs),
     /// Drive a whole contract through the simulator as a real MCP client, and print each step
@@ -48,6 +69,9 @@ pub enum Command {
     Tools(ToolsArgs),
     /// Say line by line whether configuration, credentials, host and manifests are right
     Check,
+    /// Manage the agents of the settings file
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Read the audit log
     Audit(AuditArgs),
     /// Run the built-in Ironclad simulator alone
@@ -64,7 +88,7 @@ pub enum Command {
 /// Flags of `http`.
 #[derive(Debug, Args)]
 pub struct HttpArgs {
-    /// Address to listen on; loopback only, until callers can be authenticated
+    /// Address to listen on; loopback only, unless --auth says how callers are recognised
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000", value_parser = listen_address)]
     pub listen: SocketAddr,
 }
@@ -81,6 +105,9 @@ pub struct CallArgs {
     /// Save the document that the tool brings to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Who calls.
+    #[command(flatten)]
+    pub agent: AgentFlag,
 }
 
 /// Flags of `tools`.
@@ -89,6 +116,9 @@ pub struct ToolsArgs {
     /// How to print them [default: markdown on a terminal, else mcp]
     #[arg(long, value_enum)]
     pub format: Option<ToolsFormat>,
+    /// Whose tools.
+    #[command(flatten)]
+    pub agent: AgentFlag,
 }
 
 /// How `tools` prints.
@@ -277,7 +307,7 @@ mod tests {
         for line in ["ironclad-mcp --simulator stdio", "ironclad-mcp stdio --simulator", "ironclad-mcp --simulator"] {
             let cli = parse(line);
             assert_eq!(cli.options.simulator, Some(true), "{line}");
-            assert!(matches!(cli.command, None | Some(Command::Stdio)), "{line}");
+            assert!(matches!(cli.command, None | Some(Command::Stdio(_))), "{line}");
         }
         let cli = parse("ironclad-mcp --region eu1 tools --enable-writes=off --format openai --tools a,b");
         assert_eq!(cli.options.region.as_deref(), Some("eu1"));

@@ -2,6 +2,7 @@
 //!
 //! 0 is done, 1 is work that failed, 2 is a command line or configuration that is wrong.
 
+mod agent;
 mod audit;
 mod call;
 mod check;
@@ -10,6 +11,7 @@ mod demo;
 mod http;
 mod login;
 mod logout;
+mod reload;
 mod renew;
 mod simulator;
 mod stdio;
@@ -23,7 +25,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::console::complain;
 use crate::{
-    cli::{Cli, Command},
+    cli::{AgentFlag, Cli, Command},
     config::{self, Config, ConfigError, Log, Options},
     simulator::SimulatorError,
     transport::TransportError,
@@ -100,7 +102,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match command(cli.command.unwrap_or(Command::Stdio), cli.options) {
+    let Cli { command: asked, agent, options } = cli;
+    match command(asked.unwrap_or(Command::Stdio(AgentFlag::default())), agent, options) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -109,13 +112,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn command(command: Command, options: Options) -> Ended {
+fn command(command: Command, AgentFlag { agent }: AgentFlag, options: Options) -> Ended {
     match command {
-        Command::Stdio => one_thread(stdio::run(configured(options)?)),
-        Command::Http(args) => http::run(args, configured(options)?),
+        Command::Stdio(flag) => one_thread(stdio::run(configured(options.clone())?, flag.agent.or(agent), options)),
+        Command::Call(mut args) => {
+            args.agent.agent = args.agent.agent.or(agent);
+            one_thread(call::run(args, configured(options)?))
+        }
+        Command::Tools(mut args) => {
+            args.agent.agent = args.agent.agent.or(agent);
+            one_thread(tools::run(args, configured(options)?))
+        }
+        _ if agent.is_some() => Err(CommandError::Usage("--agent is for stdio, call and tools".into())),
+        Command::Http(args) => http::run(args, configured(options.clone())?, options),
+        Command::Agent(command) => agent::run(&command, &configured(options)?),
         Command::Demo => one_thread(async { Ok(demo::run().await.map(|()| ExitCode::SUCCESS)?) }),
-        Command::Call(args) => one_thread(call::run(args, configured(options)?)),
-        Command::Tools(args) => one_thread(tools::run(args, configured(options)?)),
         Command::Check => one_thread(check::run(configured(options))),
         Command::Audit(args) => audit::run(&args, &configured(options)?),
         Command::Simulator(args) => simulator::run(args, &configured(options)?),

@@ -3,6 +3,7 @@
 //! This is the only place that reads the environment. What is given empty counts as not given, because MCP clients
 //! send empty variables for what their users left alone.
 
+mod agents;
 mod environment;
 mod error;
 mod options;
@@ -18,7 +19,9 @@ use std::{
 
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::agents::agent_name;
 pub use self::{
+    agents::{AgentConfig, AgentOptions, CallerAuth},
     environment::without_environment,
     error::ConfigError,
     options::Options,
@@ -44,6 +47,12 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 pub struct Config {
     /// What is granted.
     pub policy: policy::Settings,
+    /// `[agents]`
+    pub agents: Vec<AgentConfig>,
+    /// `--auth`
+    pub auth: CallerAuth,
+    /// The settings file.
+    pub file: Option<PathBuf>,
     /// Whom requests are made as.
     pub acting_user: ActingUser,
     /// How Ironclad is spoken to.
@@ -188,6 +197,9 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
     Ok(Config {
         acting_user: acting_user(&options)?,
         approval_life: Duration::from_secs(approval_life),
+        auth: parsed("auth", options.auth.as_deref())?.unwrap_or_default(),
+        agents: agents::agents(options.agents.clone().unwrap_or_default())?,
+        file: options.config.clone(),
         ironclad: ironclad(&options)?,
         tools: tools(&options)?,
         audit_rotation: audit_rotation(&options)?,
@@ -215,6 +227,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
             confirm,
             confirm_tools,
             require_plan: values::trimmed(options.require_plan),
+            agent: None,
         },
         scopes: values::words(options.scopes),
         state,

@@ -20,7 +20,9 @@ mod record_action;
 mod record_properties;
 mod scopes;
 mod subject;
+mod touch;
 mod verify;
+mod whoami;
 
 use std::{
     collections::BTreeSet,
@@ -47,7 +49,7 @@ use crate::{
     answer::{self, Answer, Fields, Gathered, ObjectReader, Shape, Window},
     arguments::Args,
     audit::{AuditLog, Decision, Record, Sent, Who},
-    catalog::Tool,
+    catalog::{Catalog, Tool},
     cursor::{CursorKey, Spot, call_digest},
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::{Forms, Template},
@@ -66,6 +68,8 @@ use crate::{
 
 /// What every call needs.
 pub struct Dispatch {
+    /// Every tool that there is.
+    pub catalog: Arc<Catalog>,
     /// The way to Ironclad.
     pub client: Client,
     /// The templates' launch forms.
@@ -288,6 +292,7 @@ impl Call<'_> {
         if let Some(local) = entry.local {
             return local::answer(self, local, entry, (&args, place)).map(Reached::Answer);
         }
+        touch::check(self, tool, &args, record).await?;
         let asks = matches!(verdict, Verdict::Ask { .. });
         let given = given(&args, asks || plan.is_some());
         let mut found = prepare::prepare(self, tool, &mut args).await?;
@@ -360,16 +365,18 @@ impl Call<'_> {
     }
 
     fn decide(&self, entry: &Entry, record: &mut Record) -> Result<Verdict, CallError> {
-        let denial = match policy::decide(entry, self.caller.agent.policy()) {
-            Ok(verdict) => {
-                record.decide(Decision::Allowed, verdict.rule());
-                return Ok(verdict);
-            }
-            Err(denial) => denial,
-        };
+        let verdict = policy::decide(entry, self.caller.agent.policy());
+        let verdict = verdict.map_err(|denial| self.denied(entry, &denial, record))?;
+        record.decide(Decision::Allowed, verdict.rule());
+        Ok(verdict)
+    }
+
+    fn denied(&self, entry: &Entry, denial: &policy::Denial, record: &mut Record) -> CallError {
         record.decide(Decision::Denied, &denial.rule);
-        let message = format!("{} is not granted to this server ({})", entry.name, denial.rule);
-        Err(CallError::new(Code::AccessDenied, message, denial.hint).with_outcome(Outcome::NotSent))
+        let agent = self.caller.agent.policy().agent.as_ref().map(|agent| format!("the agent {}", agent.name));
+        let whom = agent.unwrap_or_else(|| "this server".to_owned());
+        let message = format!("{} is not granted to {whom} ({})", entry.name, denial.rule);
+        CallError::new(Code::AccessDenied, message, denial.hint.clone()).with_outcome(Outcome::NotSent)
     }
 
     /// The answer of a dry run: what would be sent, what it would do, and the plan that does just that.

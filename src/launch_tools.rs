@@ -4,24 +4,28 @@
 //! choice by name, forms are published only while there are few and they are small.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::{Duration, Instant},
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
+use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    agents::Rights,
+    agents::Agent,
     catalog::{Catalog, LaunchTarget, Tool},
     dispatch::Dispatch,
     forms::Template,
     ironclad::Errand,
     launch_form::Translation,
     manifest::Entry,
-    policy, schema_profile,
+    policy::{self, KnownTemplate},
+    request::ActingUser,
+    roster::LiveRoster,
+    schema_profile,
     suggest::shorten,
     tool_schema,
 };
@@ -50,32 +54,37 @@ pub enum Choice {
     Only(Vec<String>),
 }
 
-/// The typed launch tools that there are now.
+/// The typed launch tools of one acting user, granted or not.
 #[derive(Debug, Default)]
-pub struct LaunchTools {
-    /// Those that are published, in the order of the templates' names.
-    pub tools: Vec<Arc<Tool>>,
-    /// Those that are narrowed away; kept so that a call of one is refused by its setting's name, and recorded.
-    hidden: Vec<Arc<Tool>>,
-    /// Whether the templates were ever fetched.
-    loaded: bool,
+struct LaunchTools {
+    /// In the order of the templates' names.
+    made: Vec<Made>,
     /// What they were made from, to tell a change.
     digest: [u8; 32],
 }
 
-/// Keeps the typed launch tools up to date.
+/// A tool, and the bytes of its published schema.
+#[derive(Debug)]
+struct Made {
+    tool: Arc<Tool>,
+    bytes: usize,
+}
+
+/// Keeps the typed launch tools up to date, for each acting user apart: what one may launch, another may not.
 pub struct Launchers {
     choice: Choice,
     refresh: Duration,
     prefix: String,
-    tools: watch::Sender<Arc<LaunchTools>>,
+    by_user: RwLock<HashMap<ActingUser, Arc<LaunchTools>>>,
+    /// How often they changed.
+    news: watch::Sender<u64>,
 }
 
 impl Launchers {
     /// Follows the templates that `choice` names, as old as `refresh` at most.
     #[must_use]
     pub fn new(choice: Choice, refresh: Duration, prefix: String) -> Self {
-        Self { choice, refresh, prefix, tools: watch::Sender::new(Arc::default()) }
+        Self { choice, refresh, prefix, by_user: RwLock::default(), news: watch::Sender::new(0) }
     }
 
     /// How old the list of tools may grow at a client.
@@ -92,39 +101,72 @@ impl Launchers {
         self.choice != Choice::Off && granted
     }
 
-    /// The tools as they are now.
-    #[must_use]
-    pub fn now(&self) -> Arc<LaunchTools> {
-        Arc::clone(&self.tools.borrow())
+    fn of(&self, user: &ActingUser) -> Option<Arc<LaunchTools>> {
+        self.by_user.read().unwrap_or_else(PoisonError::into_inner).get(user).cloned()
     }
 
-    /// The tools once the templates were fetched for the first time, or as they are after 2 s.
-    pub async fn ready(&self) -> Arc<LaunchTools> {
-        let mut changes = self.tools.subscribe();
+    /// The tools that an agent is granted, as they are now.
+    #[must_use]
+    pub fn published(&self, agent: &Agent) -> Vec<Arc<Tool>> {
+        let Some(tools) = self.of(agent.user()) else { return Vec::new() };
+        let granted: Vec<&Made> = tools.made.iter().filter(|made| is_granted(&made.tool, agent)).collect();
+        if self.choice == Choice::Auto && !affordable(&granted) {
+            return Vec::new();
+        }
+        granted.into_iter().map(|made| Arc::clone(&made.tool)).collect()
+    }
+
+    /// The tools that an agent is granted, once the templates were fetched for the first time, or as they are after 2 s.
+    pub async fn ready(&self, agent: &Agent) -> Vec<Arc<Tool>> {
+        let mut news = self.news.subscribe();
         // Time is up, or the sender is gone: either way there is nothing more to wait for.
-        let _ = tokio::time::timeout(FIRST_WAIT, changes.wait_for(|tools| tools.loaded)).await;
-        self.now()
+        let _ = tokio::time::timeout(FIRST_WAIT, news.wait_for(|_| self.of(agent.user()).is_some())).await;
+        self.published(agent)
     }
 
     /// A receiver that sees every change.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<Arc<LaunchTools>> {
-        self.tools.subscribe()
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
-    /// The launch tool of a name, published or narrowed away.
+    /// The launch tool of a name. One that is not granted is found too, so that its call is refused by the rule's name, and
+    /// recorded.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Arc<Tool>> {
-        let now = self.tools.borrow();
-        now.tools.iter().chain(&now.hidden).find(|tool| tool.name == name).cloned()
+    pub fn get(&self, name: &str, agent: &Agent) -> Option<Arc<Tool>> {
+        let tools = self.of(agent.user())?;
+        let tool = &tools.made.iter().find(|made| made.tool.name == name)?.tool;
+        let listed = || self.published(agent).iter().any(|tool| tool.name == name);
+        (!is_granted(tool, agent) || listed()).then(|| Arc::clone(tool))
     }
 
-    /// Fetches the templates again and again; ends only when it is dropped.
-    pub async fn follow(&self, dispatch: &Dispatch, catalog: &Catalog, rights: &Rights) {
+    /// The `inputSchema` of a name, whoever may see it.
+    #[must_use]
+    pub fn schema(&self, name: &str) -> Option<Arc<Map<String, Value>>> {
+        let by_user = self.by_user.read().unwrap_or_else(PoisonError::into_inner);
+        let made = by_user.values().flat_map(|tools| &tools.made).find(|made| made.tool.name == name)?;
+        Some(Arc::clone(&made.tool.input_schema))
+    }
+
+    /// Fetches the templates of every agent's acting user again and again; ends only when it is dropped.
+    pub async fn follow(&self, dispatch: &Dispatch, catalog: &Catalog, roster: &LiveRoster) {
+        let mut changes = roster.changes();
+        let mut due = Instant::now();
         loop {
-            let began = Instant::now();
-            self.refresh_now(dispatch, catalog, rights).await;
-            tokio::time::sleep(self.refresh.saturating_sub(began.elapsed()).max(Duration::from_millis(100))).await;
+            let agents = Arc::clone(&changes.borrow_and_update());
+            let launching = agents.rights().filter(|rights| self.is_on(catalog, &rights.policy));
+            let users: HashSet<&ActingUser> = launching.map(|rights| &rights.user).collect();
+            self.by_user.write().unwrap_or_else(PoisonError::into_inner).retain(|user, _| users.contains(user));
+            let all = Instant::now() >= due;
+            if all {
+                due = Instant::now() + self.refresh.max(Duration::from_millis(100));
+            }
+            let wanted = users.into_iter().filter(|user| all || self.of(user).is_none());
+            join_all(wanted.map(|user| self.refresh_now(dispatch, catalog, user))).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
         }
     }
 
@@ -135,30 +177,29 @@ impl Launchers {
     }
 
     /// The tools after one fetch that takes 2 s at most; for a program that does not stay.
-    pub async fn fetched(&self, dispatch: &Dispatch, catalog: &Catalog, rights: &Rights) -> Arc<LaunchTools> {
-        if tokio::time::timeout(FIRST_WAIT, self.refresh_now(dispatch, catalog, rights)).await.is_err() {
+    pub async fn fetched(&self, dispatch: &Dispatch, catalog: &Catalog, agent: &Agent) -> Vec<Arc<Tool>> {
+        let fetching = self.refresh_now(dispatch, catalog, agent.user());
+        if tokio::time::timeout(FIRST_WAIT, fetching).await.is_err() {
             tracing::warn!("the templates did not come in time; the launch tools are left out");
         }
-        self.now()
+        self.published(agent)
     }
 
-    /// Fetches the templates once.
-    pub async fn refresh_now(&self, dispatch: &Dispatch, catalog: &Catalog, rights: &Rights) {
-        let fetched = match dispatch.forms.all(&dispatch.client, Errand::of(&rights.user)).await {
-            Ok(templates) => self.make(&templates, dispatch, catalog, rights),
+    /// Fetches the templates of one acting user once.
+    pub async fn refresh_now(&self, dispatch: &Dispatch, catalog: &Catalog, user: &ActingUser) {
+        let fetched = match dispatch.forms.all(&dispatch.client, Errand::of(user)).await {
+            Ok(templates) => Arc::new(self.make(&templates, dispatch, catalog, user)),
             Err(_) => {
                 tracing::warn!("the templates cannot be fetched; the launch tools stay as they are");
-                let LaunchTools { tools, hidden, digest, .. } = &*self.now();
-                LaunchTools { tools: tools.clone(), hidden: hidden.clone(), loaded: true, digest: *digest }
+                self.of(user).unwrap_or_default()
             }
         };
-        self.tools.send_if_modified(|tools| {
-            let news = tools.digest != fetched.digest || !tools.loaded;
-            if news {
-                *tools = Arc::new(fetched);
-            }
-            news
-        });
+        let mut by_user = self.by_user.write().unwrap_or_else(PoisonError::into_inner);
+        let before = by_user.insert(user.clone(), Arc::clone(&fetched));
+        drop(by_user);
+        if before.is_none_or(|before| before.digest != fetched.digest) {
+            self.news.send_modify(|times| *times += 1);
+        }
     }
 
     fn make(
@@ -166,7 +207,7 @@ impl Launchers {
         templates: &[Arc<Template>],
         dispatch: &Dispatch,
         catalog: &Catalog,
-        rights: &Rights,
+        user: &ActingUser,
     ) -> LaunchTools {
         let Some(general) = catalog.all().find(|tool| tool.entry.name == GENERAL) else {
             return LaunchTools::default();
@@ -175,26 +216,24 @@ impl Launchers {
             templates.iter().filter(|template| template.launchable && self.chooses(template)).collect();
         chosen.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         let names = names(&chosen, catalog, &self.prefix);
-        let (mut tools, mut hidden) = (Vec::new(), Vec::new());
+        let mut made = Vec::new();
         for (template, name) in chosen.iter().zip(names) {
-            let learned = dispatch.forms.learned(&rights.user, &template.id);
+            let learned = dispatch.forms.learned(user, &template.id);
             let Some(mut tool) = launch_tool(template, &general.entry, (&self.prefix, &name), &learned) else {
                 continue;
             };
             tool.entry.description = catalog.words().of(&tool.entry.description).into_owned();
-            match policy::visible(&tool.entry, &rights.policy) {
-                Ok(_) => tools.push(Arc::new(tool)),
-                Err(_) => hidden.push(Arc::new(tool)),
-            }
+            let bytes = serde_json::to_string(&*tool.input_schema).map_or(0, |text| text.len());
+            made.push(Made { tool: Arc::new(tool), bytes });
         }
-        if self.choice == Choice::Auto && !affordable(&tools) {
+        if self.choice == Choice::Auto && !affordable(&made.iter().collect::<Vec<_>>()) {
             tracing::info!(
-                templates = tools.len(),
-                "too many or too large templates for a launch tool each; name the wanted ones with --launch-tools"
+                templates = made.len(),
+                "too many or too large templates for a launch tool each; name the wanted ones with --launch-tools, or \
+                 in launch of an agent"
             );
-            tools.clear();
         }
-        LaunchTools { digest: digest(&tools), tools, hidden, loaded: true }
+        LaunchTools { digest: digest(&made), made }
     }
 
     fn chooses(&self, template: &Template) -> bool {
@@ -206,14 +245,23 @@ impl Launchers {
     }
 }
 
-fn affordable(tools: &[Arc<Tool>]) -> bool {
-    let bytes = |tool: &Arc<Tool>| serde_json::to_string(&*tool.input_schema).map_or(0, |text| text.len());
-    tools.len() <= AUTO_TEMPLATES && tools.iter().map(bytes).sum::<usize>() < AUTO_BYTES
+/// Whether an agent may call a launch tool: it, and what it launches.
+fn is_granted(tool: &Tool, agent: &Agent) -> bool {
+    let target = tool.launch.as_ref();
+    let template = KnownTemplate {
+        id: target.map(|target| target.template_id.as_str()),
+        name: target.map(|target| target.template_name.as_str()),
+    };
+    policy::visible(&tool.entry, agent.policy()).is_ok() && policy::template(template, agent.policy()).is_ok()
 }
 
-fn digest(tools: &[Arc<Tool>]) -> [u8; 32] {
+fn affordable(tools: &[&Made]) -> bool {
+    tools.len() <= AUTO_TEMPLATES && tools.iter().map(|made| made.bytes).sum::<usize>() < AUTO_BYTES
+}
+
+fn digest(tools: &[Made]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    for tool in tools {
+    for Made { tool, .. } in tools {
         let target = tool.launch.as_ref().map(|target| target.template_id.as_str()).unwrap_or_default();
         digest.update(json!([tool.name, tool.entry.description, &*tool.input_schema, target]).to_string());
     }

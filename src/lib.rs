@@ -14,6 +14,7 @@
 //!      forms      the launch form, cached; launch_form checks every attribute before anything is sent
 //!      cursor     open                    the place in a list
 //!      local      what the server answers by itself ends here
+//!      touch      the templates and record types that the agent may touch
 //!    2 request    build(entry, args)      plain data; dry_run ends here, with a plan
 //!      hold       the write's twin was lost before: outcome_unknown, nothing is sent
 //!    3 consent    a person's yes, the object unchanged, the plan used up
@@ -29,7 +30,7 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit approvals upload
+//! 2 the world  ironclad audit approvals roster upload
 //! 1 rules      arguments policy agents request answer cursor plan launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri   (pure)
 //! 0 words      manifest error
@@ -66,6 +67,7 @@ pub mod record_types;
 pub mod record_values;
 pub mod request;
 pub mod resource_uri;
+pub mod roster;
 pub mod schema_profile;
 pub mod server;
 pub mod simulator;

@@ -1,12 +1,16 @@
 //! Decides who may call what, and when a person must be asked.
 //!
 //! Read aloud: a tool is published if its group is published, its group's access covers its effect, and no list of
-//! names leaves it out. Deny wins: each gate can only take away. Pure: settings in, verdict out.
+//! names leaves it out: by the server's settings, and then by the agent's. Deny wins: each gate can only take away.
+//! Pure: settings in, verdict out.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+mod profile;
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use serde::Deserialize;
 
+pub use self::profile::{ACCOUNT, KnownTemplate, Profile, Touch, record_type, template, touch};
 use crate::manifest::{Effect, Entry, Preparation};
 
 /// The access groups that `default` stands for.
@@ -82,8 +86,8 @@ impl FromStr for Confirm {
     }
 }
 
-/// What the operator granted.
-#[derive(Debug, Clone, Default)]
+/// What the operator granted: to the server, and below it to the agent that calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `--enable-writes`: every group that `access` does not name is `full`.
     pub enable_writes: bool,
@@ -101,6 +105,8 @@ pub struct Settings {
     pub confirm_tools: Vec<String>,
     /// `--require-plan`: tools that want a dry run's plan.
     pub require_plan: Vec<String>,
+    /// What the calling agent is granted of that; `None` without `[agents]`, and then it is all.
+    pub agent: Option<Arc<Profile>>,
 }
 
 /// Why a tool is refused: the rule, for the audit log, and the setting that would grant it.
@@ -142,7 +148,7 @@ impl Verdict {
 /// # Errors
 /// The first gate that refuses.
 pub fn visible(entry: &Entry, settings: &Settings) -> Result<String, Denial> {
-    if !publishes(&settings.toolsets, &entry.group) {
+    if !publishes(settings, &entry.group) {
         let rule = format!("toolsets without {}", entry.group);
         return Err(denial(rule, format!("the operator must add {} to --toolsets", entry.group)));
     }
@@ -154,17 +160,40 @@ pub fn visible(entry: &Entry, settings: &Settings) -> Result<String, Denial> {
         let rule = format!("tools without {}", entry.name);
         return Err(denial(rule, "the operator must add it to --tools".to_owned()));
     }
-    let granted = granted(settings, &entry.group);
-    let needed = Access::needed_for(entry.effect);
-    let rule = format!("access.{}={granted}", entry.group);
+    let rule = covers(settings, &entry.group, entry.effect)?;
+    settings.agent.as_ref().map_or(Ok(rule), |agent| agent.visible(entry))
+}
+
+/// Whether the server's access of a group covers an effect.
+fn covers(settings: &Settings, group: &str, effect: Effect) -> Result<String, Denial> {
+    let (granted, needed) = (granted(settings, group), Access::needed_for(effect));
+    let rule = format!("access.{group}={granted}");
     if granted < needed {
-        let mut hint = format!("the operator must start the server with --access {}={needed}", entry.group);
-        if entry.effect.is_write() {
+        let mut hint = format!("the operator must start the server with --access {group}={needed}");
+        if effect.is_write() {
             hint.push_str(" (or --enable-writes for every group)");
         }
         return Err(denial(rule, hint));
     }
     Ok(rule)
+}
+
+/// What a group is granted by the server and the agent together, and what withholds the rest of it.
+#[must_use]
+pub fn reach(group: &str, settings: &Settings) -> (Access, Option<Denial>) {
+    if !publishes(settings, group) {
+        let hint = format!("the operator must add {group} to --toolsets");
+        return (Access::Off, Some(denial(format!("toolsets without {group}"), hint)));
+    }
+    let both = |effect| {
+        let rule = covers(settings, group, effect)?;
+        settings.agent.as_ref().map_or(Ok(rule), |agent| agent.covers(group, effect))
+    };
+    match (both(Effect::Read), both(Effect::Write)) {
+        (Err(denial), _) => (Access::Off, Some(denial)),
+        (Ok(_), Err(denial)) => (Access::Read, Some(denial)),
+        (Ok(_), Ok(_)) => (Access::Full, None),
+    }
 }
 
 /// Decides one call of a tool.
@@ -195,15 +224,20 @@ fn names(tools: &[String], entry: &Entry) -> bool {
 /// Whether access covers a tool's effect, whatever the lists of names say.
 #[must_use]
 pub fn grants(entry: &Entry, settings: &Settings) -> bool {
-    publishes(&settings.toolsets, &entry.group) && granted(settings, &entry.group) >= Access::needed_for(entry.effect)
+    let needed = Access::needed_for(entry.effect);
+    reach(&entry.group, settings).0 >= needed
 }
 
 fn denial(rule: String, hint: String) -> Denial {
     Denial { rule, hint }
 }
 
-fn publishes(toolsets: &[String], group: &str) -> bool {
+fn publishes(Settings { toolsets, agent, .. }: &Settings, group: &str) -> bool {
     let default = DEFAULT_TOOLSETS.contains(&group);
+    // An agent may always ask what it may do.
+    if agent.is_some() && group == ACCOUNT {
+        return true;
+    }
     if toolsets.is_empty() {
         return default;
     }

@@ -2,14 +2,14 @@
 //!
 //! The published tools are made once; a call costs a look-up by name. Nothing here knows what a tool does.
 
-mod changes;
+mod callers;
 mod completion;
 mod elicitation;
 mod progress;
 mod prompts;
 mod resources;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -27,13 +27,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::callers::Recognition;
 use self::{
-    changes::Changes,
     elicitation::{Asker, Way},
     progress::Waiting,
 };
 use crate::{
-    agents::{Agent, Rights},
+    agents::Agent,
     answer::{Answer, Resource},
     catalog::{self, Catalog, Words},
     choices::{self, Lookups},
@@ -43,6 +43,7 @@ use crate::{
     manifest::Effect,
     policy,
     prompts::Prompts,
+    roster::LiveRoster,
 };
 
 /// How long a client may keep the list of tools: it changes only with a restart.
@@ -83,21 +84,18 @@ pub struct Server {
 struct Shared {
     dispatch: Arc<Dispatch>,
     catalog: Arc<Catalog>,
+    /// Every tool that there is, in the catalogue's order, as a list gives it.
     tools: Vec<Tool>,
-    by_name: HashMap<String, usize>,
     prompts: Prompts,
     lookups: Lookups,
     launchers: Arc<Launchers>,
-    rights: Arc<Rights>,
-    /// Whether typed launch tools are published.
-    launches: bool,
+    roster: Arc<LiveRoster>,
+    recognition: Recognition,
     /// Ends the streams of those who listen for changes.
     stopping: CancellationToken,
     /// Seals the state of a question that the client brings back (2026-07-28).
     states: RequestStateCodec,
     server_info: Value,
-    /// The agent's name where the client does not say its own.
-    transport: &'static str,
 }
 
 /// The tools that policy publishes, as `tools/list` gives them.
@@ -139,47 +137,40 @@ fn implementation() -> Implementation {
 }
 
 impl Server {
-    /// A server of the catalogue's published tools; `transport` names the agent where its client does not.
+    /// A server of the catalogue's tools, for the agents of a roster.
     #[must_use]
     pub fn new(
         dispatch: Arc<Dispatch>,
         catalog: Arc<Catalog>,
         launchers: Launchers,
-        rights: Arc<Rights>,
-        transport: &'static str,
+        roster: Arc<LiveRoster>,
+        recognition: Recognition,
     ) -> Self {
-        let tools = published_tools(&catalog, &rights.policy);
-        let by_name = tools.iter().enumerate().map(|(index, tool)| (tool.name.to_string(), index)).collect();
+        let tools = catalog.all().map(|tool| published(tool)).collect();
         #[expect(deprecated, reason = "try_new checks that the key has 32 bytes, which its type says already")]
         let states = RequestStateCodec::new(dispatch.state_key);
         let server_info = serde_json::to_value(implementation()).unwrap_or_default();
-        let launches = launchers.is_on(&catalog, &rights.policy);
         let launchers = Arc::new(launchers);
         let shared = Shared {
             dispatch,
             catalog,
             tools,
-            by_name,
             prompts: Prompts::shipped(),
             lookups: Lookups::default(),
             launchers,
-            rights,
-            launches,
+            roster,
+            recognition,
             stopping: CancellationToken::new(),
             states,
             server_info,
-            transport,
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// Keeps the typed launch tools up to date until `stop` is cancelled.
     pub async fn follow_templates(self, stop: CancellationToken) {
-        if !self.shared.launches {
-            return;
-        }
-        let Shared { launchers, dispatch, catalog, rights, .. } = &*self.shared;
-        tokio::select! { () = launchers.follow(dispatch, catalog, rights) => {}, () = stop.cancelled() => {} }
+        let Shared { launchers, dispatch, catalog, roster, .. } = &*self.shared;
+        tokio::select! { () = launchers.follow(dispatch, catalog, roster) => {}, () = stop.cancelled() => {} }
     }
 
     /// The calls that are under way.
@@ -194,13 +185,17 @@ impl Server {
     }
 
     /// The tool of a published name: a manifest's, or a typed launch tool.
-    fn tool(&self, name: &str) -> Option<Arc<catalog::Tool>> {
-        self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name))
+    fn tool(&self, name: &str, cx: &RequestContext<RoleServer>) -> Option<Arc<catalog::Tool>> {
+        self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name, &self.agent(cx)))
+    }
+
+    fn launches(&self, agent: &Agent) -> bool {
+        self.shared.launchers.is_on(&self.shared.catalog, agent.policy())
     }
 
     /// How long a client may keep the list of tools.
-    fn ttl_ms(&self) -> u64 {
-        if !self.shared.launches {
+    fn ttl_ms(&self, agent: &Agent) -> u64 {
+        if !self.launches(agent) {
             return TOOLS_TTL_MS;
         }
         u64::try_from(self.shared.launchers.refresh().as_millis()).unwrap_or(TOOLS_TTL_MS).min(TOOLS_TTL_MS)
@@ -212,25 +207,18 @@ impl Server {
     }
 
     /// Whether the caller is granted a tool.
-    fn grants(&self, tool: &catalog::Tool, _cx: &RequestContext<RoleServer>) -> bool {
-        let Shared { rights, dispatch, .. } = &*self.shared;
-        policy::visible(&tool.entry, &rights.policy).is_ok() && tool.is_reachable(&dispatch.client.grants().borrow())
+    fn grants(&self, tool: &catalog::Tool, cx: &RequestContext<RoleServer>) -> bool {
+        self.publishes(tool, &self.agent(cx))
     }
 
-    /// Every change of the list of tools from now on.
-    fn changes(&self) -> Changes {
-        let Shared { launchers, dispatch, catalog, rights, .. } = &*self.shared;
-        let published = catalog.published(&rights.policy).cloned().collect();
-        Changes::new(launchers, dispatch.client.grants(), published)
+    /// Whether an agent is granted a tool, and the token's scopes are enough for it.
+    fn publishes(&self, tool: &catalog::Tool, agent: &Agent) -> bool {
+        let grants = self.shared.dispatch.client.grants();
+        policy::visible(&tool.entry, agent.policy()).is_ok() && tool.is_reachable(&grants.borrow())
     }
 
     fn caller(&self, cx: &RequestContext<RoleServer>) -> Caller<'static> {
-        Caller {
-            agent: Agent::new(agent(cx, self.shared.transport), Arc::clone(&self.shared.rights)),
-            person: None,
-            progress: None,
-            deadline: deadline(cx),
-        }
+        Caller { agent: self.agent(cx), person: None, progress: None, deadline: deadline(cx) }
     }
 
     /// Runs one call on the path, until it ends or the client gives it up.
@@ -304,14 +292,6 @@ fn deadline(cx: &RequestContext<RoleServer>) -> Option<Instant> {
     Some(Instant::now() + Duration::from_secs_f64(seconds.min(LONGEST_TIMEOUT)))
 }
 
-/// What the client calls itself; unverified, so it is only a name.
-fn agent(cx: &RequestContext<RoleServer>, transport: &str) -> String {
-    let info = if is_modern(cx) { cx.meta.client_info() } else { cx.client_info() };
-    let name: String =
-        info.map(|info| info.name.chars().filter(|c| !c.is_control()).take(64).collect()).unwrap_or_default();
-    if name.is_empty() { transport.to_owned() } else { name }
-}
-
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
@@ -336,9 +316,9 @@ impl ServerHandler for Server {
 
     /// Sync, on every HTTP call: only the schema is looked at, so the rest is left out.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        let input_schema = match self.shared.by_name.get(name).and_then(|index| self.shared.tools.get(*index)) {
+        let input_schema = match self.shared.catalog.get(name) {
             Some(tool) => Arc::clone(&tool.input_schema),
-            None => Arc::clone(&self.shared.launchers.get(name)?.input_schema),
+            None => self.shared.launchers.schema(name)?,
         };
         Some(Tool::new("", "", input_schema))
     }
@@ -349,15 +329,16 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         one_page(request)?;
-        let mut tools = self.shared.tools.clone();
-        if self.shared.launches {
-            tools.extend(self.shared.launchers.ready().await.tools.iter().map(|tool| published(tool)));
+        let agent = self.agent(&cx);
+        let all = self.shared.catalog.all().zip(&self.shared.tools);
+        let granted = all.filter(|(tool, _)| self.publishes(tool, &agent));
+        let mut tools: Vec<Tool> = granted.map(|(_, tool)| tool.clone()).collect();
+        if self.launches(&agent) {
+            let typed = self.shared.launchers.ready(&agent).await;
+            tools.extend(typed.iter().filter(|tool| self.publishes(tool, &agent)).map(|tool| published(tool)));
         }
-        let grants = self.shared.dispatch.client.grants();
-        let grants = Arc::clone(&grants.borrow());
-        tools.retain(|tool| self.tool(&tool.name).is_none_or(|tool| tool.is_reachable(&grants)));
         let mut result = ListToolsResult::with_all_items(tools);
-        self.keep(&cx, self.ttl_ms(), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        self.keep(&cx, self.ttl_ms(&agent), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
     }
 
@@ -427,19 +408,15 @@ impl ServerHandler for Server {
 
     /// A client of a session is told by itself that the tools changed.
     async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
-        let Shared { launchers, launches, .. } = &*self.shared;
-        let (launches, launchers, mut changes) = (*launches, Arc::clone(launchers), self.changes());
-        if !launches && !self.shared.dispatch.client.can_renew() {
-            return;
-        }
+        let (server, agent) = (self.clone(), self.sender(&cx.extensions));
         tokio::spawn(async move {
-            if launches {
-                // The first tools are no change: whoever lists the tools before they are there waits for them.
-                launchers.ready().await;
-                changes.forget_templates();
+            // The first tools are no change: whoever lists the tools before they are there waits for them.
+            if server.launches(&agent) {
+                server.shared.launchers.ready(&agent).await;
             }
+            let mut listing = server.watch(agent);
             loop {
-                let changed = tokio::time::timeout(STILL_THERE, changes.next()).await;
+                let changed = tokio::time::timeout(STILL_THERE, listing.changed()).await;
                 if changed == Ok(false) || cx.peer.is_transport_closed() {
                     break;
                 }
@@ -456,17 +433,13 @@ impl ServerHandler for Server {
 
     /// A client without a session listens on a stream of its own.
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut changes = self.changes();
-        loop {
-            tokio::select! {
-                goes_on = changes.next() => {
-                    if !goes_on || subscription.sink().notify_tool_list_changed().await.is_err() {
-                        return Ok(());
-                    }
-                }
-                () = self.shared.stopping.cancelled() => return Ok(()),
+        let mut listing = self.watch(self.agent(subscription.request_context()));
+        while listing.changed().await {
+            if subscription.sink().notify_tool_list_changed().await.is_err() {
+                break;
             }
         }
+        Ok(())
     }
 
     /// A known method comes here where its params do not fit: rmcp would say that there is no such method.
@@ -488,7 +461,7 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let shared = &self.shared;
-        let Some(tool) = self.tool(&request.name) else {
+        let Some(tool) = self.tool(&request.name, &cx) else {
             return Err(ErrorData::invalid_params(format!("unknown tool: {}", request.name), None));
         };
         let arguments: JsonObject = request.arguments.take().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
 
+use super::needed_scopes;
 use crate::{
     catalog::Catalog,
     config::{Config, ConfigError, OauthClient},
@@ -21,7 +22,7 @@ use crate::{
 #[must_use]
 pub fn wanted(config: &Config, catalog: &Catalog) -> Wanted {
     if config.scopes.is_empty() {
-        Wanted::Needed(catalog.scopes(&config.policy))
+        Wanted::Needed(needed_scopes(config, catalog))
     } else {
         Wanted::Named(config.scopes.clone())
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     CommandError, Ended, FAILED,
+    agent::chosen,
     console::{complain, say},
     stop,
 };
@@ -33,14 +34,15 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
     let has_credentials = !config.secrets.is_empty();
     let assembly = assembly::assemble(config)?;
-    let Some(tool) = tool(&args.tool, &assembly, has_credentials).await else {
-        return Err(CommandError::Usage(unknown(&args.tool, &assembly)));
+    let agent = chosen(&assembly.roster.now(), args.agent.agent.as_deref(), AGENT)?;
+    let Some(tool) = tool(&args.tool, &assembly, &agent, has_credentials).await else {
+        return Err(CommandError::Usage(unknown(&args.tool, &assembly, &agent)));
     };
-    let Assembly { dispatch, rights, .. } = assembly;
+    let Assembly { dispatch, .. } = assembly;
     if args.out.is_some() && !matches!(tool.entry.answer, manifest::Answer::Document {}) {
         return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
     }
-    let caller = Caller { agent: Agent::new(AGENT, rights), person: None, progress: None, deadline: None };
+    let caller = Caller { agent, person: None, progress: None, deadline: None };
     stop::on_signal_end_the_call(Arc::clone(&dispatch));
     let reached = dispatch.call(&tool, arguments, caller).await;
     drop(simulator);
@@ -59,16 +61,16 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
 }
 
 /// The tool of a name; for one that only a template can bring, the templates are fetched.
-async fn tool(name: &str, assembly: &Assembly, has_credentials: bool) -> Option<Arc<Tool>> {
-    let Assembly { dispatch, catalog, launchers, rights } = assembly;
+async fn tool(name: &str, assembly: &Assembly, agent: &Agent, has_credentials: bool) -> Option<Arc<Tool>> {
+    let Assembly { dispatch, catalog, launchers, .. } = assembly;
     if let Some(tool) = catalog.get(name) {
         return Some(Arc::clone(tool));
     }
-    if !has_credentials || !launchers.may_name(name) || !launchers.is_on(catalog, &rights.policy) {
+    if !has_credentials || !launchers.may_name(name) || !launchers.is_on(catalog, agent.policy()) {
         return None;
     }
-    launchers.refresh_now(dispatch, catalog, rights).await;
-    launchers.get(name)
+    launchers.refresh_now(dispatch, catalog, agent.user()).await;
+    launchers.get(name, agent)
 }
 
 fn arguments(text: &str) -> Result<Map<String, Value>, CommandError> {
@@ -81,15 +83,15 @@ fn arguments(text: &str) -> Result<Map<String, Value>, CommandError> {
     }
 }
 
-fn unknown(name: &str, assembly: &Assembly) -> String {
-    let Assembly { catalog, launchers, rights, .. } = assembly;
-    if launchers.may_name(name) && !launchers.is_on(catalog, &rights.policy) {
+fn unknown(name: &str, assembly: &Assembly, agent: &Agent) -> String {
+    let Assembly { catalog, launchers, .. } = assembly;
+    if launchers.may_name(name) && !launchers.is_on(catalog, agent.policy()) {
         return format!(
             "there is no tool {name}; typed launch tools need --access workflows=full, and --launch-tools other than off"
         );
     }
-    let typed = launchers.now();
-    let names = catalog.published(&rights.policy).chain(&typed.tools).map(|tool| tool.name.as_str());
+    let typed = launchers.published(agent);
+    let names = catalog.published(agent.policy()).chain(&typed).map(|tool| tool.name.as_str());
     let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
     let nearest = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
     format!("there is no tool {name}{nearest} `ironclad-mcp tools` prints them all")
@@ -135,9 +137,10 @@ mod tests {
     fn an_unknown_tool_is_answered_with_the_nearest() {
         let options = Options { audit_log: Some("-".into()), ..Options::default() };
         let assembly = assembly::assemble(load_from(options, &|_| None).unwrap()).unwrap();
-        let told = unknown("get_workflw", &assembly);
+        let agent = chosen(&assembly.roster.now(), None, AGENT).unwrap();
+        let told = unknown("get_workflw", &assembly, &agent);
         assert!(told.contains("did you mean get_workflow?"), "{told}");
-        let told = unknown("launch_mutual_nda", &assembly);
+        let told = unknown("launch_mutual_nda", &assembly, &agent);
         assert!(told.contains("--access workflows=full"), "{told}");
     }
 }

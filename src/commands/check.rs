@@ -11,13 +11,15 @@ use serde_json::{Map, Value, json};
 
 use super::{CommandError, Ended, FAILED, WRONG, call::AGENT, console::say};
 use crate::{
-    agents::Agent,
+    agents::{Agent, Rights},
     assembly::{self, Assembly},
     audit::Target,
     catalog::{Catalog, Tool},
     config::{Config, ConfigError},
     dispatch::{Caller, Dispatch},
     error::{CallError, Code},
+    policy::Settings,
+    roster::Roster,
 };
 
 /// The lines told so far, as far as they decide the exit code.
@@ -75,12 +77,14 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
     };
     let is_static = config.secrets.access_token.is_some();
     let named = !config.scopes.is_empty();
-    let Assembly { dispatch, catalog, rights, .. } = match assembly::assemble(config) {
+    let policy = config.policy.clone();
+    let Assembly { dispatch, catalog, roster, .. } = match assembly::assemble(config) {
         Ok(assembly) => assembly,
         Err(error) => return wrong(&mut report, "credentials", &error),
     };
     report.ok(&format!("credentials: {how}"))?;
-    let agent = Agent::new(AGENT, rights);
+    agents(&roster.now(), &catalog, &report)?;
+    let agent = as_server(&roster.now(), policy);
     if let Some((store, _)) = kept.as_ref().filter(|(store, _)| store.is_exposed()) {
         report.fail(&format!("credentials: others can read {}; chmod 600 it", store.path().display()))?;
     }
@@ -121,6 +125,22 @@ fn writable(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+/// Whoever may what the server may, with the acting user of the first agent.
+fn as_server(roster: &Roster, policy: Settings) -> Agent {
+    let user = roster.rights().next().map(|rights| rights.user.clone()).unwrap_or_default();
+    Agent::new(AGENT, Arc::new(Rights { policy, user, share: None }))
+}
+
+/// What each agent has.
+fn agents(roster: &Roster, catalog: &Catalog, report: &Report) -> Result<(), CommandError> {
+    for agent in roster.names().filter_map(|name| roster.by_name(name)) {
+        let tools = catalog.published(agent.policy()).count();
+        let acting = agent.user().name().map(|user| format!(", acting as {user}")).unwrap_or_default();
+        report.ok(&format!("agent {}: {tools} tools{acting}", agent.name))?;
+    }
+    Ok(())
 }
 
 /// Whether any read was answered.

@@ -1,16 +1,16 @@
 //! `ironclad-mcp http`: MCP over Streamable HTTP.
 //!
-//! Callers cannot be told apart yet, and everybody who reaches the port acts with the operator's rights: so only this
-//! machine may reach it.
+//! Without caller authentication everybody who reaches the port acts with the operator's rights: then only this machine may
+//! reach it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use super::{CommandError, Ended, all_cores, console::complain, stdio::warn_without_credentials, stop};
+use super::{CommandError, Ended, all_cores, console::complain, reload::Reload, stdio::warn_without_credentials, stop};
 use crate::{
     assembly::{self, Assembly},
     cli::HttpArgs,
-    config::Config,
-    server::Server,
+    config::{CallerAuth, Config, Options},
+    server::{Recognition, Server},
     transport::{self, HttpSettings, Patience},
 };
 
@@ -18,21 +18,39 @@ use crate::{
 const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Serves until the process is told to stop.
-pub(super) fn run(args: HttpArgs, config: Config) -> Ended {
-    if !args.listen.ip().is_loopback() {
-        return Err(CommandError::Usage(format!(
-            "--listen {}: caller authentication is not in this version, so only loopback addresses are served; listen \
-             on 127.0.0.1 and put a proxy that authenticates callers in front",
-            args.listen
-        )));
-    }
+pub(super) fn run(args: HttpArgs, config: Config, options: Options) -> Ended {
+    admissible(&args, &config)?;
     let runtime = all_cores()?;
-    let ended = runtime.block_on(serve(args, config));
+    let ended = runtime.block_on(serve(args, config, options));
     runtime.shutdown_timeout(FAREWELL);
     ended
 }
 
-async fn serve(args: HttpArgs, mut config: Config) -> Ended {
+/// Who may call is said, never guessed: what is configured must make sense together.
+fn admissible(args: &HttpArgs, config: &Config) -> Result<(), CommandError> {
+    let has_agents = !config.agents.is_empty();
+    let has_tokens = config.agents.iter().any(|agent| agent.token.is_some());
+    let wrong = match config.auth {
+        CallerAuth::None if !args.listen.ip().is_loopback() => format!(
+            "--listen {}: everybody who reaches this address would act with your rights, so only loopback addresses are \
+             served without caller authentication; add agents (`ironclad-mcp agent add NAME`) and set --auth agents \
+             (IRONCLAD_AUTH), or listen on 127.0.0.1",
+            args.listen
+        ),
+        CallerAuth::None if has_agents => {
+            "agents are configured, and without --auth agents (IRONCLAD_AUTH) nobody could \
+             tell which of them calls; set it, or take [agents] out of the settings file"
+                .into()
+        }
+        CallerAuth::Agents if !has_tokens => "--auth agents: no agent has a token, so nobody could call; \
+             `ironclad-mcp agent add NAME` makes one"
+            .into(),
+        CallerAuth::None | CallerAuth::Agents => return Ok(()),
+    };
+    Err(CommandError::Usage(wrong))
+}
+
+async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     let stop = stop::on_signal();
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
     warn_without_credentials(&config);
@@ -40,8 +58,9 @@ async fn serve(args: HttpArgs, mut config: Config) -> Ended {
     if !std::mem::take(&mut config.upload_folders).is_empty() {
         tracing::warn!("--upload-dir is for stdio; no local file is read for callers over HTTP");
     }
-    let settings = HttpSettings {
+    let mut settings = HttpSettings {
         listen: args.listen,
+        callers: None,
         allowed_hosts: std::mem::take(&mut config.allowed_hosts),
         allowed_origins: std::mem::take(&mut config.allowed_origins),
         cors_origins: std::mem::take(&mut config.cors_origins),
@@ -49,8 +68,20 @@ async fn serve(args: HttpArgs, mut config: Config) -> Ended {
         session_timeout: config.session_timeout,
         patience: Patience::default(),
     };
-    let Assembly { dispatch, catalog, launchers, rights } = assembly::assemble(config)?;
-    let server = Server::new(dispatch, catalog, launchers, rights, "http");
+    let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
+    let (auth, reload) = (config.auth, Reload::of(&config, options, simulated));
+    let Assembly { dispatch, catalog, launchers, roster } = assembly::assemble(config)?;
+    if let Some(reload) = reload {
+        tokio::spawn(reload.follow(Arc::clone(&roster), Arc::clone(&catalog)));
+    }
+    let recognition = match auth {
+        CallerAuth::None => Recognition::Anybody("http"),
+        CallerAuth::Agents => {
+            settings.callers = Some(Arc::clone(&roster));
+            Recognition::Verified
+        }
+    };
+    let server = Server::new(dispatch, catalog, launchers, roster, recognition);
     let ready = |address| complain(&format!("listening on http://{address}/mcp"));
     let served = transport::serve_http(server, &settings, stop, ready).await;
     // Held until here: a simulator that is dropped stops.

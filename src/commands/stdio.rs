@@ -1,22 +1,29 @@
 //! `ironclad-mcp stdio`: one MCP client on stdin and stdout.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
-use super::{Ended, stop};
+use super::{Ended, agent::chosen, reload::Reload, stop};
 use crate::{
     assembly::{self, Assembly},
-    config::Config,
-    server::Server,
+    config::{Config, Options},
+    server::{Recognition, Server},
     transport,
 };
 
 /// Serves until the client hangs up or the process is told to stop.
-pub(super) async fn run(mut config: Config) -> Ended {
+pub(super) async fn run(mut config: Config, agent: Option<String>, options: Options) -> Ended {
     let stop = stop::on_signal();
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
     warn_without_credentials(&config);
-    let Assembly { dispatch, catalog, launchers, rights } = assembly::assemble(config)?;
-    let served = transport::serve_stdio(Server::new(dispatch, catalog, launchers, rights, "stdio"), stop).await;
+    let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
+    let reload = Reload::of(&config, options, simulated);
+    let Assembly { dispatch, catalog, launchers, roster } = assembly::assemble(config)?;
+    let caller = chosen(&roster.now(), agent.as_deref(), "stdio")?;
+    let recognition = agent.map_or(Recognition::Anybody("stdio"), |_| Recognition::Named(caller.name));
+    if let Some(reload) = reload {
+        tokio::spawn(reload.follow(Arc::clone(&roster), Arc::clone(&catalog)));
+    }
+    let served = transport::serve_stdio(Server::new(dispatch, catalog, launchers, roster, recognition), stop).await;
     // Held until here: a simulator that is dropped stops.
     drop(simulator);
     served?;

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError, Ended,
+    agent::chosen,
     console::{complain, say, stdout_is_terminal},
 };
 use crate::{
+    agents::{Agent, Rights},
     assembly::{self, Assembly},
     catalog::{Catalog, Tool},
     cli::{ToolsArgs, ToolsFormat},
@@ -21,26 +23,36 @@ use crate::{
 pub(super) async fn run(args: ToolsArgs, config: Config) -> Ended {
     let catalog = assembly::catalog(&config)?;
     let grants = assembly::known_grants(&config)?;
-    let published = catalog.published(&config.policy).filter(|tool| tool.is_reachable(&grants));
+    let agent = match &args.agent.agent {
+        None => Agent::new("", Arc::new(Rights { policy: config.policy.clone(), ..Rights::default() })),
+        Some(named) => chosen(&assembly::roster(&config, &catalog)?, Some(named), "")?,
+    };
+    let published = catalog.published(agent.policy()).filter(|tool| tool.is_reachable(&grants));
     let mut tools: Vec<Arc<Tool>> = published.cloned().collect();
-    tools.extend(typed(config, &catalog).await?);
+    tools.extend(typed(config, &catalog, agent).await?);
     let default = if stdout_is_terminal() { ToolsFormat::Markdown } else { ToolsFormat::Mcp };
     say(&printed(&tools, args.format.unwrap_or(default))?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The typed launch tools, as far as the credentials reach; without any, none.
-async fn typed(mut config: Config, catalog: &Catalog) -> Result<Vec<Arc<Tool>>, CommandError> {
+async fn typed(mut config: Config, catalog: &Catalog, agent: Agent) -> Result<Vec<Arc<Tool>>, CommandError> {
     let general = catalog.all().find(|tool| tool.entry.name == GENERAL);
-    let granted = general.is_some_and(|tool| policy::grants(&tool.entry, &config.policy));
+    let granted = general.is_some_and(|tool| policy::grants(&tool.entry, agent.policy()));
     if !granted || config.tools.launch == LaunchTools::Off || (config.secrets.is_empty() && !config.simulator) {
         return Ok(Vec::new());
     }
     let simulator = if config.simulator { Some(assembly::simulate(&mut config).await?) } else { None };
+    let named = agent.policy().agent.is_some().then_some(agent.name.as_str());
+    let policy = config.policy.clone();
+    let user = config.acting_user.clone();
     // The catalogue needs no acting user and no audit log, so what is wrong with them is only told.
     let typed = match assembly::assemble(config) {
-        Ok(Assembly { dispatch, catalog, launchers, rights }) => {
-            launchers.fetched(&dispatch, &catalog, &rights).await.tools.clone()
+        Ok(Assembly { dispatch, catalog, launchers, roster }) => {
+            // By now the acting user may be one of the simulator's.
+            let as_server = Agent::new("", Arc::new(Rights { policy, user, share: None }));
+            let agent = named.and_then(|name| roster.now().by_name(name)).unwrap_or(as_server);
+            launchers.fetched(&dispatch, &catalog, &agent).await
         }
         Err(error) => {
             complain(&format!("the typed launch tools are not shown: {error}"));

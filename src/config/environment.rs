@@ -27,7 +27,10 @@ impl Options {
     /// The names of all settings, as a file has them.
     pub(super) fn keys() -> Vec<String> {
         let named = |arg: &clap::Arg| Some(arg.get_long()?.replace('-', "_"));
-        definitions().get_arguments().filter_map(named).filter(|key| key != "config").collect()
+        let flags = definitions();
+        let flags = flags.get_arguments().filter_map(named).filter(|key| key != "config");
+        // Tables that are in the file alone.
+        flags.chain(["agents".to_owned()]).collect()
     }
 }
 

@@ -3,12 +3,15 @@
 //! One struct serves all three, so a setting cannot exist in one place and be missing in another. Nothing is checked
 //! here beyond its type; `config.rs` does that once, wherever a value came from.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{ArgAction, Args};
 use serde::Deserialize;
 
-use super::values::{Grant, RateLimit, grants, one_or_many, rate_limits, share, switch, switch_from_toml};
+use super::{
+    agents::AgentOptions,
+    values::{Grant, RateLimit, grants, one_or_many, rate_limits, share, switch, switch_from_toml},
+};
 use crate::ironclad::limiter::Share;
 
 /// Every setting, unset unless somebody set it.
@@ -183,6 +186,9 @@ pub struct Options {
     #[serde(deserialize_with = "one_or_many")]
     pub upload_dir: Option<Vec<String>>,
 
+    /// How `http` recognises callers: none (loopback only), or agents by their tokens [default: none]
+    #[arg(long, global = true, value_name = "HOW", env = "IRONCLAD_AUTH", help_heading = "HTTP")]
+    pub auth: Option<String>,
     /// What `http` accepts as Host; repeatable [default: loopback names]
     #[arg(
         long,
@@ -219,6 +225,10 @@ pub struct Options {
     /// How long a session may be idle, in seconds [default: 1800]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_SESSION_TIMEOUT", help_heading = "HTTP")]
     pub session_timeout: Option<u64>,
+
+    /// The agents, by name; in the file only
+    #[arg(skip)]
+    pub agents: Option<BTreeMap<String, AgentOptions>>,
 
     /// Where decisions are recorded; - is stderr [default: ironclad-mcp/audit.jsonl in the state directory]
     #[arg(long, global = true, value_name = "PATH", env = "IRONCLAD_AUDIT_LOG", help_heading = "Logs")]
@@ -280,6 +290,8 @@ impl Options {
             max_result_bytes: self.max_result_bytes.or(lower.max_result_bytes),
             max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
             upload_dir: self.upload_dir.or(lower.upload_dir),
+            auth: self.auth.or(lower.auth),
+            agents: self.agents.or(lower.agents),
             allowed_host: self.allowed_host.or(lower.allowed_host),
             allowed_origin: self.allowed_origin.or(lower.allowed_origin),
             cors_origin: self.cors_origin.or(lower.cors_origin),
@@ -301,6 +313,7 @@ impl Options {
             &mut self.as_user_email,
             &mut self.as_user_id,
             &mut self.tool_prefix,
+            &mut self.auth,
             &mut self.audit_max_age,
             &mut self.log,
             &mut self.log_format,

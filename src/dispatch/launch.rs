@@ -85,7 +85,7 @@ fn unchecked(why: &str) -> Launch {
 }
 
 /// The form could not be fetched, so nothing was launched.
-fn no_form(entry: &Entry, failure: &Failure) -> CallError {
+pub(super) fn no_form(entry: &Entry, failure: &Failure) -> CallError {
     let mut error = not_read(entry, failure, "the template's launch form");
     if error.code == Code::NotFound {
         error.message = format!("{} was not sent: there is no such template", entry.name);

@@ -1,15 +1,12 @@
 //! Answers what this server knows by itself, in the same shape as if Ironclad had answered it.
 
-use serde_json::{Value, json};
-
-use super::{Call, Place, failure, receive::unsound};
+use super::{Call, Place, failure, receive::unsound, whoami};
 use crate::{
     answer::{self, Answer, Fields, Shape},
     arguments::Args,
     error::CallError,
     ironclad::{Failure, Head},
     manifest::{Entry, Local},
-    policy::Confirm,
 };
 
 /// The answer of an entry that asks nothing of Ironclad; a page's body is `{"list": […]}`, as Ironclad's are.
@@ -20,7 +17,7 @@ pub(super) fn answer(
     (args, place): (&Args, Option<Place>),
 ) -> Result<Answer, CallError> {
     let body = match local {
-        Local::Whoami => whoami(call),
+        Local::Whoami => whoami::body(call),
     };
     let body = body.to_string();
     let shape = Shape { origin: call.client.origin(), max_bytes: call.max_result_bytes, fields: Fields::of(args) };
@@ -32,18 +29,4 @@ pub(super) fn answer(
         }
     };
     shaped.map_err(|error| failure::call_error(entry, &Failure::Unsound(Head::default(), unsound(&error))))
-}
-
-fn whoami(call: Call<'_>) -> Value {
-    let agent = &call.caller.agent;
-    let confirm = match agent.policy().confirm {
-        Confirm::Auto => "auto",
-        Confirm::Always => "always",
-        Confirm::Never => "never",
-    };
-    let mut told = json!({ "agent": agent.name, "confirm": confirm });
-    if let (Some(user), Value::Object(told)) = (agent.user().name(), &mut told) {
-        told.insert("acting_user".into(), user.into());
-    }
-    told
 }

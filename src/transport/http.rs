@@ -1,6 +1,7 @@
 //! MCP over Streamable HTTP at `/mcp`, and the pages that say whether the process is well.
 
 mod bounds;
+mod callers;
 mod connections;
 mod cors;
 mod sessions;
@@ -15,15 +16,17 @@ use rmcp::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{bounds::Gate, sessions::Sessions};
+use self::{bounds::Gate, callers::Callers, sessions::Sessions};
 use super::{LAST_ANSWERS, Stop, TransportError, last_calls};
-use crate::server::Server;
+use crate::{roster::LiveRoster, server::Server};
 
 /// Where to listen, whom to believe, and how much to take on.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// The address.
     pub listen: SocketAddr,
+    /// The agents whose tokens callers must bring; `None` asks for none.
+    pub callers: Option<Arc<LiveRoster>>,
     /// What may stand in `Host`; empty is loopback names.
     pub allowed_hosts: Vec<String>,
     /// What may stand in `Origin`; empty is loopback names.
@@ -138,10 +141,16 @@ fn router(
     let sessions = sessions::Bounds { most: settings.max_sessions, idle: settings.session_timeout };
     let sessions = Arc::new(Sessions::new(sessions));
     let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), config);
-    let mcp = Router::new()
+    let mut mcp = Router::new()
         .route_service("/mcp", mcp)
-        .layer(middleware::from_fn_with_state(sessions, sessions::with_room))
+        .layer(middleware::from_fn_with_state(Arc::clone(&sessions), sessions::with_room))
         .layer(middleware::from_fn_with_state(Gate::new(requests), bounds::bounded));
+    if let Some(roster) = &settings.callers {
+        let callers = Callers::new(Arc::clone(roster), sessions);
+        let orphans = Arc::clone(&callers);
+        tokio::spawn(async move { orphans.end_orphans().await });
+        mcp = mcp.layer(middleware::from_fn_with_state(callers, callers::admit));
+    }
     let mcp = match cors::layer(&settings.cors_origins) {
         Some(cors) => mcp.layer(cors),
         None => mcp,

@@ -37,6 +37,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let server = server(&setting, &simulator, folder.path().join("audit.jsonl"));
         let mut settings = HttpSettings {
+            callers: None,
             listen: ([127, 0, 0, 1], 0).into(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

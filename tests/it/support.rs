@@ -27,7 +27,8 @@ use ironclad_mcp::{
     policy,
     record_types::RecordTypes,
     request::ActingUser,
-    server::Server,
+    roster::{LiveRoster, Roster},
+    server::{Recognition, Server},
     simulator::{self, Simulator},
     transport::{self, Stop},
     upload::UploadFolders,
@@ -382,8 +383,9 @@ pub(crate) fn server(setting: &Setting, simulator: &Simulator, audit: PathBuf) -
     let dispatch = dispatch(setting, simulator, &catalog, audit);
     let user = ActingUser { email: Some(simulator.credentials().as_user_email), id: None };
     let rights = Rights { policy: setting.policy.clone(), user, share: None };
+    let roster = LiveRoster::new(Roster::anybody(rights));
     let launchers = Launchers::new(setting.launch_tools.clone(), setting.template_refresh, String::new());
-    Server::new(Arc::new(dispatch), catalog, launchers, Arc::new(rights), "stdio")
+    Server::new(Arc::new(dispatch), catalog, launchers, roster, Recognition::Anybody("stdio"))
 }
 
 /// Starts a server; what comes back is the client's end of the wire.
@@ -403,7 +405,7 @@ fn plans(setting: &Setting, audit: &Path) -> Plans {
     Plans { clock: Arc::new(move || approvals::now() + later.load(Ordering::SeqCst)), ..plans }
 }
 
-fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: PathBuf) -> Dispatch {
+fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, audit: PathBuf) -> Dispatch {
     let credentials = simulator.credentials();
     let base_url = simulator.base_url();
     let named = setting.scopes.clone().map(Wanted::Named);
@@ -428,6 +430,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Catalog, audit: 
         rate_budget: setting.rate_budget.clone(),
     };
     Dispatch {
+        catalog: Arc::clone(catalog),
         client: ironclad::Client::new(settings, auth),
         forms: Forms::new(setting.template_refresh),
         records: RecordTypes::new(setting.template_refresh),

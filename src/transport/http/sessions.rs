@@ -1,6 +1,6 @@
 //! Sessions of clients up to 2025-11-25: no more than a cap, and none that is idle for long.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -56,6 +56,11 @@ impl Sessions {
         let mut local = LocalSessionManager::default();
         local.session_config.keep_alive = Some(bounds.idle);
         Self { local, most: bounds.most, door: Mutex::default() }
+    }
+
+    /// Those that there are.
+    pub(super) async fn ids(&self) -> HashSet<SessionId> {
+        self.local.sessions.read().await.keys().cloned().collect()
     }
 
     /// How many there are.
