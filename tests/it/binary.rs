@@ -1,5 +1,6 @@
 //! The program as users start it: its streams, its signals, its exit codes.
 
+mod agents;
 mod audit;
 mod commands;
 mod http;

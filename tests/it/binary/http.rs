@@ -1,6 +1,9 @@
 //! `http`: who is let in, what is served, and that it ends when told to.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ironclad_mcp::simulator::{self, Simulator};
 use reqwest::{Client, Response, StatusCode};
@@ -18,6 +21,8 @@ pub(super) struct Served {
     pub(super) url: String,
     pub(super) http: Client,
     pub(super) home: Home,
+    /// What it says on stderr.
+    pub(super) said: Arc<Mutex<String>>,
 }
 
 impl Served {
@@ -38,15 +43,21 @@ impl Served {
         };
         let url = tokio::time::timeout(Duration::from_secs(20), listening).await.unwrap();
         // Somebody must listen, or else the server would be told that nobody does.
-        tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-        Self { child, url, http: Client::new(), home }
+        let text = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&text);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = said.next_line().await {
+                kept.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { child, url, http: Client::new(), home, said: text }
     }
 
     pub(super) async fn page(&self, path: &str) -> Response {
         self.http.get(self.url.replace("/mcp", path)).send().await.unwrap()
     }
 
-    fn post(&self, headers: &[(&str, &str)], message: &Value) -> reqwest::RequestBuilder {
+    pub(super) fn post(&self, headers: &[(&str, &str)], message: &Value) -> reqwest::RequestBuilder {
         let request = self.http.post(&self.url).header("accept", "application/json, text/event-stream").json(message);
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
     }
