@@ -282,8 +282,7 @@ impl Call<'_> {
         record: &mut Record,
     ) -> Result<Reached, CallError> {
         let entry = &tool.entry;
-        let verdict = self.decide(entry, record)?;
-        self.within_scopes(tool, &self.caller.agent, record)?;
+        let verdict = self.decide(tool, record)?;
         let plan = plans::take(self, tool, &mut arguments).await?;
         let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
         let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
@@ -364,10 +363,11 @@ impl Call<'_> {
         }
     }
 
-    fn decide(&self, entry: &Entry, record: &mut Record) -> Result<Verdict, CallError> {
-        let verdict = policy::decide(entry, self.caller.agent.policy());
-        let verdict = verdict.map_err(|denial| self.denied(entry, &denial, record))?;
+    fn decide(&self, tool: &Tool, record: &mut Record) -> Result<Verdict, CallError> {
+        let verdict = policy::decide(&tool.entry, self.caller.agent.policy());
+        let verdict = verdict.map_err(|denial| self.denied(&tool.entry, &denial, record))?;
         record.decide(Decision::Allowed, verdict.rule());
+        self.within_scopes(tool, &self.caller.agent, record)?;
         Ok(verdict)
     }
 
