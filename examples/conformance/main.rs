@@ -26,8 +26,8 @@ use std::{
 use ironclad_mcp::{
     assembly,
     config::{self, Options},
-    server::Server,
-    transport::{self, HttpSettings, Patience, Stop},
+    server::{Recognition, Server},
+    transport::{self, HttpSettings, Stop},
 };
 
 use crate::handler::Suite;
@@ -45,17 +45,11 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let options = Options { audit_log, enable_writes: Some(true), simulator: Some(true), ..Options::default() };
     let mut config = config::load(options)?;
     let _simulator = assembly::simulate(&mut config).await?;
-    let assembly::Assembly { dispatch, catalog, launchers, rights } = assembly::assemble(config)?;
-    let server = Server::new(dispatch, catalog, launchers, rights, "http");
-    let settings = HttpSettings {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        allowed_hosts: Vec::new(),
-        allowed_origins: Vec::new(),
-        cors_origins: Vec::new(),
-        max_sessions: 100,
-        session_timeout: Duration::from_secs(60),
-        patience: Patience::default(),
-    };
+    let assembly::Assembly { dispatch, catalog, launchers, roster } = assembly::assemble(config)?;
+    let server = Server::new(dispatch, catalog, launchers, roster, Recognition::Anybody("http"));
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let settings =
+        HttpSettings { max_sessions: 100, session_timeout: Duration::from_secs(60), ..HttpSettings::on(listen) };
     let stop = Stop::default();
     let stopped = stop.clone();
     tokio::spawn(async move {

@@ -41,6 +41,23 @@ pub struct HttpSettings {
     pub patience: Patience,
 }
 
+impl HttpSettings {
+    /// What goes where nothing else is said: callers from this machine, whoever they are.
+    #[must_use]
+    pub fn on(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            callers: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            cors_origins: Vec::new(),
+            max_sessions: 2000,
+            session_timeout: Duration::from_secs(1800),
+            patience: Patience::default(),
+        }
+    }
+}
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
