@@ -7,6 +7,8 @@ mod approvals;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_search;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod budget;
@@ -14,6 +16,8 @@ mod budget;
 mod completion;
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod egress;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
@@ -66,5 +70,7 @@ mod snapshots;
 mod support;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod untrusted;
 #[cfg(test)]
 mod updates;
