@@ -30,6 +30,7 @@ use crate::{
         auth::{Auth, Credentials},
     },
     launch_tools::{Choice, Launchers},
+    masking::learned,
     record_types::RecordTypes,
     request::ActingUser,
     roster::LiveRoster,
@@ -83,7 +84,8 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let cursor_key = CursorKey::for_account(&origin, client_id);
     let state_key = state_key(&origin, &secrets);
     let auth = Auth::new(credentials, &origin);
-    let client = Client::new(ironclad, auth);
+    let destinations = AuditLog::new(audit.of_destinations()).rotated(config.audit_rotation);
+    let client = Client::new(ironclad, auth).with_egress(config.egress, Some(Arc::new(destinations)));
     let catalog = Arc::new(catalog);
     let dispatch = Dispatch {
         catalog: Arc::clone(&catalog),
@@ -144,7 +146,8 @@ pub async fn simulate(config: &mut Config) -> Result<Simulator, SimulatorError> 
         config.ironclad.origin = origin;
     }
     with_users_of(&credentials.as_user_email, config);
-    let (id, secret) = (SecretString::from(credentials.client_id), SecretString::from(credentials.client_secret));
+    let (id, secret) =
+        (SecretString::from(credentials.client_id), learned(SecretString::from(credentials.client_secret)));
     config.secrets = Secrets { access_token: None, client: Some(OauthClient { id, secret }) };
     config.scopes.clear();
     Ok(simulator)

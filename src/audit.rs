@@ -9,6 +9,7 @@ mod files;
 mod filter;
 mod head;
 mod log;
+mod passage;
 mod read;
 mod record;
 mod verify;
@@ -17,6 +18,7 @@ pub use self::{
     chain::GENESIS,
     filter::{Filter, NoTime, Wanted, age},
     log::{AuditLog, Rotation, Target},
+    passage::Passage,
     read::{Line, Met, Reader},
     record::{Decision, Record, Sent, Who},
     verify::{Broken, Expected, Fault, HeadSays, Verified, verify},

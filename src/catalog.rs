@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The manifests in the binary: file name and text.
-const EMBEDDED: [(&str, &str); 8] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("workflows.json", include_str!("../tool-manifests/workflows.json")),
     ("workflow-actions.json", include_str!("../tool-manifests/workflow-actions.json")),
     ("records.json", include_str!("../tool-manifests/records.json")),
@@ -30,6 +30,7 @@ const EMBEDDED: [(&str, &str); 8] = [
     ("users.json", include_str!("../tool-manifests/users.json")),
     ("async-launch.json", include_str!("../tool-manifests/async-launch.json")),
     ("account.json", include_str!("../tool-manifests/account.json")),
+    ("audit.json", include_str!("../tool-manifests/audit.json")),
 ];
 
 /// The name of the schema that lies beside the manifests, which is no manifest.
@@ -463,8 +464,11 @@ mod tests {
         let beside = found.split_off(26);
         assert_eq!(found, expected);
         let group = "async-launch";
-        let account = ("account", "whoami", Read);
-        assert_eq!(beside, [(group, "launch_workflow_async", Write), (group, "get_launch_status", Read), account]);
+        let (account, audit) = (("account", "whoami", Read), ("audit", "search_audit_log", Read));
+        assert_eq!(
+            beside,
+            [(group, "launch_workflow_async", Write), (group, "get_launch_status", Read), account, audit]
+        );
         assert_eq!(policy::DEFAULT_TOOLSETS, CONTRACT.map(|(group, _)| group));
     }
 
@@ -1018,9 +1022,9 @@ mod tests {
         ]);
         let catalog = Catalog::load(Some(added.path()), "").unwrap();
         let names: Vec<&str> = catalog.all().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names.len(), 29);
+        assert_eq!(names.len(), 30);
         assert_eq!(names[23..25], ["delete_webhook", "get_person"]);
-        assert_eq!(names[28], "get_export");
+        assert_eq!(names[29], "get_export");
         assert!(catalog.get("get_user").is_none(), "its file was replaced");
         assert!(!catalog.published(&settings(&[])).any(|tool| tool.name == "get_export"), "it is in no default group");
         let all = policy::Settings { toolsets: strings(&["exports"]), ..settings(&[]) };
@@ -1055,7 +1059,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_read_is_named() {
         let empty = folder(&[]);
-        assert_eq!(Catalog::load(Some(empty.path()), "").unwrap().all().count(), 29);
+        assert_eq!(Catalog::load(Some(empty.path()), "").unwrap().all().count(), 30);
         let missing = empty.path().join("missing");
         let message = Catalog::load(Some(&missing), "").unwrap_err().to_string();
         assert!(message.starts_with(&format!("cannot read {}", missing.display())), "{message}");

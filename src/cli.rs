@@ -223,6 +223,9 @@ pub struct AuditArgs {
     /// How to print them [default: text on a terminal, else json]
     #[arg(long, value_enum)]
     pub format: Option<AuditFormat>,
+    /// Read the log of destinations instead: where this program connected to, or was kept from
+    #[arg(long)]
+    pub egress: bool,
     /// Follow the chain of hashes through the whole log, and name the first line that breaks it
     #[arg(long, conflicts_with_all = ["since", "until", "agent", "tool", "decision", "object", "cursor", "format"])]
     pub verify: bool,

@@ -28,6 +28,7 @@ use self::console::complain;
 use crate::{
     cli::{AgentFlag, Cli, Command},
     config::{self, Config, ConfigError, Log, Options},
+    masking::{Masked, mask_panics},
     simulator::SimulatorError,
     transport::TransportError,
 };
@@ -94,6 +95,7 @@ type Ended = Result<ExitCode, CommandError>;
 /// Runs the program with its arguments, its own name first.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    mask_panics();
     let cli = match Cli::from_arguments(arguments) {
         Ok(cli) => cli,
         Err(told) => {
@@ -151,7 +153,7 @@ fn configured(options: Options) -> Result<Config, ConfigError> {
 fn log_to_stderr(log: &Log) {
     // The filter was parsed once already, when the configuration was checked.
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_default();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Masked(io::stderr()));
     // It would tell of an unwritable stderr on stderr, and panic.
     let builder = builder.log_internal_errors(false);
     // A second call in one process, as tests make, leaves the first subscriber in place.

@@ -29,7 +29,7 @@ pub use self::{
     values::Grant,
 };
 use crate::{
-    audit,
+    audit, egress,
     ironclad::{
         self, limiter,
         region::{Origin, Region},
@@ -87,6 +87,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// `--approval-life`: how long a call waits for a person's decision out of band.
     pub approval_life: Duration,
+    /// `--egress-mode` and `--egress-allow`
+    pub egress: egress::Settings,
     /// `--audit-log`; `None` where there is no state directory to put it in.
     pub audit: Option<audit::Target>,
     /// `--audit-max-bytes` and `--audit-max-age`
@@ -202,6 +204,13 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         file: options.config.clone(),
         ironclad: ironclad(&options)?,
         tools: tools(&options)?,
+        egress: egress::Settings {
+            mode: parsed("egress_mode", options.egress_mode.as_deref())?.unwrap_or_default(),
+            allow: values::trimmed(options.egress_allow.clone())
+                .iter()
+                .map(|place| place.parse().map_err(|fault: String| ConfigError::invalid("egress_allow", fault)))
+                .collect::<Result<_, _>>()?,
+        },
         audit_rotation: audit_rotation(&options)?,
         log: log(&options)?,
         simulator: options.simulator.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The path of one call: the only file that knows the order of the steps.
 
 mod attribute_types;
+mod audit_search;
 mod consent;
 mod drain;
 mod failure;
@@ -21,6 +22,7 @@ mod record_properties;
 mod scopes;
 mod subject;
 mod touch;
+mod untrusted;
 mod verify;
 mod whoami;
 
@@ -247,8 +249,9 @@ impl Dispatch {
             }
         };
         match reached {
-            Ok(Reached::Answer(mut answer)) => {
+            Ok(Reached::Answer(answer)) => {
                 note_ids(&tool.entry, &answer, &mut record);
+                let mut answer = untrusted::marked(&tool.entry, answer, self.max_result_bytes);
                 record.succeeded();
                 answer.meta.extend(self.rate(&tool.entry));
                 Ok(Reached::Answer(answer))
@@ -261,7 +264,7 @@ impl Dispatch {
                 record.failed(&error);
                 let rate = self.rate(&tool.entry);
                 error.meta = (!rate.is_empty()).then(|| Box::new(rate));
-                Err(error)
+                Err(untrusted::told(error))
             }
         }
     }
@@ -274,6 +277,14 @@ impl Dispatch {
     }
 }
 
+/// The arguments, if they fit the tool and repeat nothing that stands for hidden characters.
+fn checked(tool: &Tool, arguments: Map<String, Value>) -> Result<Args, CallError> {
+    let checked = tool.arguments().and_then(|check| check.check(&tool.entry, arguments));
+    let args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+    untrusted::refuse_echoes(tool, &args)?;
+    Ok(args)
+}
+
 impl Call<'_> {
     async fn steps(
         self,
@@ -284,12 +295,11 @@ impl Call<'_> {
         let entry = &tool.entry;
         let verdict = self.decide(tool, record)?;
         let plan = plans::take(self, tool, &mut arguments).await?;
-        let checked = tool.arguments().and_then(|check| check.check(entry, arguments));
-        let mut args = checked.map_err(|faults| CallError::invalid_arguments(&tool.name, faults))?;
+        let mut args = checked(tool, arguments)?;
         plans::hold(tool, &args, plan.as_ref(), (self.caller.agent.policy(), record))?;
         let place = self.place(entry, &args)?;
         if let Some(local) = entry.local {
-            return local::answer(self, local, entry, (&args, place)).map(Reached::Answer);
+            return local::answer(self, local, entry, (&args, place)).await.map(Reached::Answer);
         }
         touch::check(self, tool, &args, record).await?;
         let asks = matches!(verdict, Verdict::Ask { .. });
@@ -485,6 +495,7 @@ fn sent<T>(exchange: &Exchange<T>) -> Sent {
         Ok((head, _)) | Err(Failure::Refused { head, .. } | Failure::Unsound(head, _)) => Some(head),
         Err(
             Failure::NoToken(_)
+            | Failure::Barred(_)
             | Failure::OverBudget(_)
             | Failure::NeverArrived(_)
             | Failure::Lost(_)

@@ -5,6 +5,7 @@
 //! headers to another host.
 
 pub mod auth;
+pub mod door;
 mod errand;
 mod head;
 pub mod json;
@@ -13,7 +14,10 @@ mod multipart;
 pub mod region;
 pub mod retry;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{
     StatusCode,
@@ -26,6 +30,7 @@ use url::Url;
 
 use self::{
     auth::{Auth, AuthError},
+    door::{Door, DoorError, Gate},
     errand::Trip,
     limiter::{Bucket, Limiter, Place, Standing, Turn},
     region::{Origin, is_loopback},
@@ -36,6 +41,8 @@ pub use self::{
     head::Head,
 };
 use crate::{
+    audit::AuditLog,
+    egress::{self, Barred, Rules},
     manifest::{Effect, Method},
     request::{ActingUser, Request},
 };
@@ -105,6 +112,8 @@ pub enum Failure {
         /// Its body, as far as it was read.
         body: Vec<u8>,
     },
+    /// It would have gone where this program may not connect to.
+    Barred(Barred),
     /// The connection was never made.
     NeverArrived(reqwest::Error),
     /// It was sent, and the connection broke or time ran out.
@@ -120,7 +129,8 @@ pub struct Client {
     settings: Settings,
     auth: Auth,
     limiter: Option<Limiter>,
-    http: OnceLock<reqwest::Client>,
+    gate: Arc<Gate>,
+    door: OnceLock<Door>,
 }
 
 impl Client {
@@ -128,7 +138,15 @@ impl Client {
     #[must_use]
     pub fn new(settings: Settings, auth: Auth) -> Self {
         let limiter = settings.rate_budget.as_ref().map(Limiter::new);
-        Self { settings, auth, limiter, http: OnceLock::new() }
+        let gate = Gate::new(Rules::new(egress::Settings::default(), settings.origin.host()), None);
+        Self { settings, auth, limiter, gate: Arc::new(gate), door: OnceLock::new() }
+    }
+
+    /// The same client with what the operator says of other destinations, and a log for what comes of it.
+    #[must_use]
+    pub fn with_egress(mut self, settings: egress::Settings, log: Option<Arc<AuditLog>>) -> Self {
+        self.gate = Arc::new(Gate::new(Rules::new(settings, self.settings.origin.host()), log));
+        self
     }
 
     /// The Ironclad host.
@@ -149,21 +167,12 @@ impl Client {
         self.limiter.as_ref().map(|limiter| limiter.standing(bucket))
     }
 
-    fn http(&self) -> Result<&reqwest::Client, reqwest::Error> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
+    fn door(&self) -> Result<&Door, reqwest::Error> {
+        if let Some(door) = self.door.get() {
+            return Ok(door);
         }
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("ironclad-mcp/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(self.settings.connect_timeout)
-            .timeout(self.settings.timeout)
-            .tcp_nodelay(true);
-        if self.settings.origin.is_loopback() {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build()?;
-        Ok(self.http.get_or_init(|| http))
+        let door = Door::new(Arc::clone(&self.gate), &self.settings)?;
+        Ok(self.door.get_or_init(|| door))
     }
 
     /// Sends a request as often as it takes and may be, and hands its answer to `receiver`.
@@ -202,23 +211,23 @@ impl Client {
         receiver: &mut R,
         trip: &mut Trip<'_>,
     ) -> Result<(Head, R::Answer), Failure> {
-        let http = self.http().map_err(Failure::NeverArrived)?;
-        let mut token = self.auth.token(http, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
+        let door = self.door().map_err(Failure::NeverArrived)?;
+        let mut token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         let queued = Instant::now();
         let mut place = self.place(request, trip).await?;
         if queued.elapsed() >= LONG_WAIT {
             // Meanwhile it may have ended.
-            token = self.auth.token(http, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
+            token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         }
         let began = Instant::now();
-        let reply = self.reply(http, request, &token, (trip, &mut place)).await;
+        let reply = self.reply(door, request, &token, (trip, &mut place)).await;
         let (mut reply, head) = match reply {
             Ok(reply) => {
                 let head = Head::of(reply.status().as_u16(), reply.headers(), OffsetDateTime::now_utc().into());
                 (reply, head)
             }
             Err(failure) => {
-                if let (Failure::NeverArrived(_), Some(place)) = (&failure, place) {
+                if let (Failure::NeverArrived(_) | Failure::Barred(_), Some(place)) = (&failure, place) {
                     place.unused();
                 }
                 return Err(failure);
@@ -267,7 +276,7 @@ impl Client {
 
     async fn reply(
         &self,
-        http: &reqwest::Client,
+        door: &Door,
         request: &Request,
         token: &SecretString,
         (trip, place): (&Trip<'_>, &mut Option<Place<'_>>),
@@ -275,7 +284,7 @@ impl Client {
         let mut url = self.url(request)?;
         for redirects in 0..=MAX_REDIRECTS {
             let same_host = url.origin().ascii_serialization() == self.settings.origin.as_str();
-            let mut builder = http.request(http_method(request.method), url.clone());
+            let mut builder = door.request(http_method(request.method), url.clone());
             if same_host {
                 builder = builder.bearer_auth(token.expose_secret());
                 // Whoever signed in acts; a header would only be ignored (ironclad-api.md §2).
@@ -294,7 +303,11 @@ impl Client {
             if redirects == 0 {
                 trip.goes(place.as_mut());
             }
-            let reply = builder.send().await.map_err(sending_failure)?;
+            let outgoing = builder.build().map_err(sending_failure)?;
+            let reply = door.execute(outgoing).await.map_err(|error| match error {
+                DoorError::Barred(barred) => Failure::Barred(barred),
+                DoorError::Http(error) => sending_failure(error),
+            })?;
             if !reply.status().is_redirection() || request.effect != Effect::Read {
                 return Ok(reply);
             }
@@ -313,7 +326,8 @@ impl Client {
         Ok(url)
     }
 
-    /// Where a redirect of a read may lead: https anywhere, or this machine if Ironclad is the simulator on it.
+    /// Where a redirect of a read may lead: https, or this machine if Ironclad is the simulator on it; the door judges
+    /// the host.
     fn redirect_target(&self, from: &Url, headers: &HeaderMap) -> Option<Url> {
         let target = from.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
         let allowed = target.scheme() == "https" || (self.settings.origin.is_loopback() && is_loopback(&target));
@@ -386,6 +400,7 @@ fn ending(failure: &Failure) -> Option<(Ending, Option<Duration>)> {
         Failure::Unsound(_, Unsound::Malformed) => Some((Ending::Malformed, None)),
         Failure::NoToken(AuthError::Unreachable(_)) => Some((Ending::NeverArrived, None)),
         Failure::NoToken(_)
+        | Failure::Barred(_)
         | Failure::OverBudget(_)
         | Failure::Unsound(_, Unsound::TooLarge(_))
         | Failure::Unreadable(_) => None,

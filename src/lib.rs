@@ -21,6 +21,7 @@
 //!      audit      a write's intent is on disk
 //!    4 ironclad   send(request)           budget, token, HTTP, retry
 //!    5 answer     shape(entry, body)      page, projection, size cap, url
+//!   untrusted    words of others are marked as data, and hide nothing
 //!   audit        the line of the call is written, then the answer goes out
 //! ```
 //!
@@ -30,9 +31,9 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit approvals roster upload
+//! 2 the world  ironclad audit approvals roster upload masking
 //! 1 rules      arguments policy agents request answer cursor plan launch_form record_values typed_values formula
-//!              schema_profile tool_schema suggest resource_uri   (pure)
+//!              schema_profile tool_schema suggest resource_uri egress visible   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
@@ -53,6 +54,7 @@ pub mod commands;
 pub mod config;
 pub mod cursor;
 pub mod dispatch;
+pub mod egress;
 pub mod error;
 pub mod forms;
 pub mod formula;
@@ -60,6 +62,7 @@ pub mod ironclad;
 pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;
+pub mod masking;
 pub mod plan;
 pub mod policy;
 pub mod prompts;
@@ -76,3 +79,4 @@ pub mod tool_schema;
 pub mod transport;
 pub mod typed_values;
 pub mod upload;
+pub mod visible;

@@ -131,6 +131,8 @@ impl Effect {
 pub enum Local {
     /// Who calls, and what they may do.
     Whoami,
+    /// What the audit log holds.
+    SearchAuditLog,
 }
 
 /// The request of an entry before its arguments are put in; empty where the entry answers locally.
@@ -670,7 +672,7 @@ mod tests {
             assert_eq!(manifest["$schema"], "./manifest.schema.json");
             checked += 1;
         }
-        assert_eq!(checked, 8);
+        assert_eq!(checked, 9);
     }
 
     #[test]

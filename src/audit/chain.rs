@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::masking::masked;
+
 /// What stands for `prev` in the first line of a log.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -15,7 +17,8 @@ const HASH_MEMBER: &str = ",\"hash\":\"";
 
 /// The line's text with `prev` and `hash`, and the hash.
 pub(super) fn chained(line: &Map<String, Value>, prev: &str) -> (String, String) {
-    let mut text = serde_json::to_string(line).unwrap_or_default();
+    let text = serde_json::to_string(line).unwrap_or_default();
+    let mut text = masked(&text).into_owned();
     text.pop();
     let _ = write!(text, r#","prev":"{prev}""#);
     let hash = sha256(text.as_bytes());

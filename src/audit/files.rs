@@ -76,6 +76,17 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// A log beside the log, with `suffix` in its name before the extension.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_stem().map(OsString::from).unwrap_or_default();
+    name.push(suffix);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
 /// The files of a log in order, the one being written opened, so that none is missed if it is put away meanwhile.
 pub(super) fn in_order(path: &Path) -> io::Result<(Vec<PathBuf>, Option<File>)> {
     loop {

@@ -35,6 +35,17 @@ pub enum Target {
     Stderr,
 }
 
+impl Target {
+    /// Where the log of destinations goes: beside the log of calls.
+    #[must_use]
+    pub fn of_destinations(&self) -> Self {
+        match self {
+            Self::File(path) if !is_device(path) => Self::File(files::sibling(path, "-egress")),
+            Self::File(_) | Self::Stderr => self.clone(),
+        }
+    }
+}
+
 /// When a log's file is put away, and the next begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {

@@ -4,6 +4,7 @@
 //! a call that somebody kept. The words of a contract are its parties' business.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use super::{chain, log::AuditLog};
 use crate::{
     error::{CallError, Code, Outcome},
     manifest::{Entry, placeholders},
+    visible::visible,
 };
 
 /// The longest id that a line repeats; anything longer is no id.
@@ -110,7 +112,7 @@ impl Record {
         let more = arguments.keys().any(|name| !object.contains_key(name) && !ABOUT_THE_CALL.contains(&name.as_str()));
         Self {
             log,
-            who,
+            who: Who { agent: visible(&who.agent).into_owned(), ..who },
             tool: entry.name.clone(),
             deed: entry.deed.clone(),
             said: said(&entry.deed, arguments),
@@ -386,14 +388,15 @@ fn write_members<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, out
 
 /// A name as a sentence can hold it; `None` where nothing is left of it.
 fn short(name: &str) -> Option<String> {
-    let name: String =
-        name.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(NAME_CHARACTERS).collect();
+    let name = visible(name.trim());
+    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(NAME_CHARACTERS).collect();
     (!name.is_empty()).then_some(name)
 }
 
 fn id(value: &Value) -> Option<&str> {
     let text = value.as_str()?;
-    (text.chars().count() <= ID_CHARACTERS && !text.chars().any(char::is_control)).then_some(text)
+    let is_plain = !text.chars().any(char::is_control) && matches!(visible(text), Cow::Borrowed(_));
+    (text.chars().count() <= ID_CHARACTERS && is_plain).then_some(text)
 }
 
 fn said(deed: &str, arguments: &Map<String, Value>) -> Vec<(String, String)> {

@@ -24,7 +24,8 @@ use crate::{
 
 /// Prints one page of the log, or what its chain is worth.
 pub(super) fn run(args: &AuditArgs, config: &Config) -> Ended {
-    let path = match &config.audit {
+    let target = config.audit.as_ref().map(|calls| if args.egress { calls.of_destinations() } else { calls.clone() });
+    let path = match target {
         None => return Err(ConfigError::NoStateDirectory.into()),
         Some(Target::Stderr) => {
             let told =
@@ -33,14 +34,15 @@ pub(super) fn run(args: &AuditArgs, config: &Config) -> Ended {
         }
         Some(Target::File(path)) => path,
     };
-    if args.verify { chain(path, args) } else { page(path, args) }
+    if args.verify { chain(&path, args) } else { page(&path, args) }
 }
 
 fn page(path: &Path, args: &AuditArgs) -> Ended {
     let filter = Filter::new(wanted(args), OffsetDateTime::now_utc())
         .map_err(|error| CommandError::Usage(format!("--{}: {error}", error.which)))?;
     let Some(mut log) = Reader::open(path).map_err(unreadable(path))? else {
-        complain(&format!("there is no audit log yet at {}: nothing was called", path.display()));
+        let nothing = if args.egress { "nothing was connected to" } else { "nothing was called" };
+        complain(&format!("there is no audit log yet at {}: {nothing}", path.display()));
         return Ok(ExitCode::SUCCESS);
     };
     if let Some(cursor) = &args.cursor {

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::CommandError;
+use crate::masking::masked;
 
 /// Writes a text and a line break to stdout.
 pub(super) fn say(text: &str) -> Result<(), CommandError> {
@@ -13,7 +14,7 @@ pub(super) fn say(text: &str) -> Result<(), CommandError> {
 
 /// Writes a text and a line break to stderr, or nothing where nobody listens.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", masked(text));
 }
 
 /// A broken pipe is as good as written.

@@ -57,7 +57,7 @@ pub(super) async fn run(args: LoginArgs, mut config: Config) -> Ended {
         Some(store) => key(store, args.keep_in).await?,
         None => None,
     };
-    let client = Client::new(config.ironclad, Auth::new(None, &endpoint.origin));
+    let client = Client::new(config.ironclad, Auth::new(None, &endpoint.origin)).with_egress(config.egress, None);
     let (callback, visits) = Callback::listen(args.redirect_port).await?;
     let sign_in = SignIn::new(endpoint, callback.redirect(), !args.no_pkce, wanted);
     let sign_in = sign_in.map_err(|error| CommandError::Failed(error.to_string()))?;

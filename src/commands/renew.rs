@@ -26,10 +26,13 @@ pub(super) async fn run() -> Ended {
         base_url: Some(order.origin.clone()),
         timeout: Some(order.timeout.as_secs()),
         connect_timeout: Some(order.connect_timeout.as_secs()),
+        egress_mode: Some(order.egress_mode.clone()),
+        egress_allow: Some(order.egress_allow.clone()),
         ..Options::default()
     };
-    let settings = config::load_from(options, &|_| None)?.ironclad;
-    let client = Client::new(settings, Auth::new(None, &order.origin));
+    let config = config::load_from(options, &|_| None)?;
+    // The server has recorded where its logins come from.
+    let client = Client::new(config.ironclad, Auth::new(None, &order.origin)).with_egress(config.egress, None);
     let report = client.renew(order).await;
     say(&serde_json::to_string(&report).map_err(|error| CommandError::Failed(error.to_string()))?)?;
     Ok(ExitCode::SUCCESS)

@@ -29,8 +29,8 @@ impl Options {
         let named = |arg: &clap::Arg| Some(arg.get_long()?.replace('-', "_"));
         let flags = definitions();
         let flags = flags.get_arguments().filter_map(named).filter(|key| key != "config");
-        // Tables that are in the file alone.
-        flags.chain(["agents".to_owned()]).collect()
+        // A table that is in the file alone, and a name that is longer only as a flag.
+        flags.chain(["agents".to_owned(), "egress".to_owned()]).collect()
     }
 }
 

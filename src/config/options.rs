@@ -230,6 +230,23 @@ pub struct Options {
     #[arg(skip)]
     pub agents: Option<BTreeMap<String, AgentOptions>>,
 
+    /// What is done about a connection to a host that is not listed: enforce refuses it, warn lets it through [default: enforce]
+    #[arg(long, global = true, value_name = "MODE", env = "IRONCLAD_EGRESS_MODE", help_heading = "Egress")]
+    // A flag --egress would be that of `audit`.
+    #[serde(alias = "egress")]
+    pub egress_mode: Option<String>,
+    /// Where this program may connect to besides the Ironclad host: HOST, *.HOST or a network; repeatable [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PLACE",
+        env = "IRONCLAD_EGRESS_ALLOW",
+        help_heading = "Egress",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub egress_allow: Option<Vec<String>>,
+
     /// Where decisions are recorded; - is stderr [default: ironclad-mcp/audit.jsonl in the state directory]
     #[arg(long, global = true, value_name = "PATH", env = "IRONCLAD_AUDIT_LOG", help_heading = "Logs")]
     pub audit_log: Option<PathBuf>,
@@ -297,6 +314,8 @@ impl Options {
             cors_origin: self.cors_origin.or(lower.cors_origin),
             max_sessions: self.max_sessions.or(lower.max_sessions),
             session_timeout: self.session_timeout.or(lower.session_timeout),
+            egress_mode: self.egress_mode.or(lower.egress_mode),
+            egress_allow: self.egress_allow.or(lower.egress_allow),
             audit_log: self.audit_log.or(lower.audit_log),
             audit_max_bytes: self.audit_max_bytes.or(lower.audit_max_bytes),
             audit_max_age: self.audit_max_age.or(lower.audit_max_age),
@@ -314,6 +333,7 @@ impl Options {
             &mut self.as_user_id,
             &mut self.tool_prefix,
             &mut self.auth,
+            &mut self.egress_mode,
             &mut self.audit_max_age,
             &mut self.log,
             &mut self.log_format,
@@ -333,6 +353,7 @@ impl Options {
             &mut self.require_plan,
             &mut self.launch_tools,
             &mut self.upload_dir,
+            &mut self.egress_allow,
             &mut self.allowed_host,
             &mut self.allowed_origin,
             &mut self.cors_origin,

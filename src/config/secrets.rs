@@ -4,9 +4,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{SecretString, zeroize::Zeroizing};
 
 use super::{ConfigError, Environment};
+use crate::masking::learned;
 
 const ACCESS_TOKEN: &str = "IRONCLAD_ACCESS_TOKEN";
 const CLIENT_ID: &str = "IRONCLAD_CLIENT_ID";
@@ -40,8 +41,8 @@ impl Secrets {
     /// Reads what the environment has.
     pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
         let read = |name| secret(name, environment);
-        let access_token = read(ACCESS_TOKEN)?;
-        let client = match (read(CLIENT_ID)?, read(CLIENT_SECRET)?) {
+        let access_token = read(ACCESS_TOKEN)?.map(learned);
+        let client = match (read(CLIENT_ID)?, read(CLIENT_SECRET)?.map(learned)) {
             (None, None) => None,
             (Some(id), Some(secret)) => Some(OauthClient { id, secret }),
             (Some(_), None) => return Err(ConfigError::HalfAClient { present: CLIENT_ID, missing: CLIENT_SECRET }),
@@ -63,6 +64,7 @@ fn secret(name: &'static str, environment: Environment<'_>) -> Result<Option<Sec
             String::from_utf8(text).map_err(|_| ConfigError::SecretWrong { name, fault: "is not text" })?
         }
     };
+    let text = Zeroizing::new(text);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     let fault = match text {

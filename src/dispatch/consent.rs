@@ -19,6 +19,7 @@ use crate::{
     plan::Plan,
     policy::Confirm,
     request::Request,
+    visible::visible,
 };
 
 /// The most calls that wait for a person at once.
@@ -322,6 +323,7 @@ impl Asked<'_> {
         if let Some(lasting) = &preview.lasting {
             lines.extend([String::new(), format!("What cannot be undone: {lasting}")]);
         }
-        lines.join("\n")
+        // A person must see what they say yes to.
+        visible(&lines.join("\n")).into_owned()
     }
 }

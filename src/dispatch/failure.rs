@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
+    egress::Barred,
     error::{CallError, Code, Outcome},
     ironclad::{Failure, Head, Unsound, auth::AuthError},
     manifest::{Effect, Entry},
+    masking::masked,
 };
 
 /// The longest text of Ironclad's that an error repeats.
@@ -19,6 +21,7 @@ pub(super) fn call_error(entry: &Entry, failure: &Failure) -> CallError {
         Failure::NoToken(error) => no_token(error),
         Failure::OverBudget(wait) => over_budget(*wait),
         Failure::Refused { head, body } => refused(entry, head, body),
+        Failure::Barred(barred) => not_allowed(barred),
         Failure::NeverArrived(error) => {
             let why = if error.is_timeout() { "the connection timed out" } else { "no connection could be made" };
             CallError::new(
@@ -69,6 +72,10 @@ pub(super) fn cut(entry: &Entry, sent: bool) -> CallError {
     error
 }
 
+fn not_allowed(barred: &Barred) -> CallError {
+    CallError::new(Code::AccessDenied, barred.to_string(), barred.hint()).with_outcome(Outcome::NotSent)
+}
+
 fn over_budget(wait: Duration) -> CallError {
     let seconds = wait.as_secs().max(1);
     let mut error = CallError::new(
@@ -87,6 +94,7 @@ fn no_token(error: &AuthError) -> CallError {
             "Ironclad cannot be reached: no token could be fetched".to_owned(),
             format!("nothing was sent; {}", error.cure()),
         ),
+        AuthError::Barred(barred) => return not_allowed(barred),
         AuthError::NoCredentials => {
             (Code::Unauthorized, "no credentials for Ironclad are set".to_owned(), error.cure().to_owned())
         }
@@ -121,7 +129,8 @@ fn words(body: &[u8]) -> Words {
 }
 
 fn quoted(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_CHARACTERS).collect()
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED_CHARACTERS).collect();
+    masked(&text).into_owned()
 }
 
 fn refused(entry: &Entry, head: &Head, body: &[u8]) -> CallError {

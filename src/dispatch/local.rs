@@ -1,6 +1,8 @@
 //! Answers what this server knows by itself, in the same shape as if Ironclad had answered it.
 
-use super::{Call, Place, failure, receive::unsound, whoami};
+use serde_json::Value;
+
+use super::{Call, Place, audit_search, failure, receive::unsound, whoami};
 use crate::{
     answer::{self, Answer, Fields, Shape},
     arguments::Args,
@@ -10,14 +12,16 @@ use crate::{
 };
 
 /// The answer of an entry that asks nothing of Ironclad; a page's body is `{"list": […]}`, as Ironclad's are.
-pub(super) fn answer(
+pub(super) async fn answer(
     call: Call<'_>,
     local: Local,
     entry: &Entry,
     (args, place): (&Args, Option<Place>),
 ) -> Result<Answer, CallError> {
-    let body = match local {
-        Local::Whoami => whoami::body(call),
+    let (body, place) = match (local, place) {
+        (Local::SearchAuditLog, Some(place)) => return audit_search::answer(call, entry, (args, place)).await,
+        (Local::SearchAuditLog, None) => (Value::Null, None),
+        (Local::Whoami, place) => (whoami::body(call), place),
     };
     let body = body.to_string();
     let shape = Shape { origin: call.client.origin(), max_bytes: call.max_result_bytes, fields: Fields::of(args) };

@@ -31,7 +31,8 @@ pub use self::{
     grants::{Grants, Wanted},
     kept::Kept,
 };
-use super::Client;
+use super::{Client, door::Door};
+use crate::{egress::Barred, masking::learn};
 
 /// How a caller signs in.
 pub enum Credentials {
@@ -67,6 +68,9 @@ pub enum AuthError {
     /// The token endpoint cannot be reached.
     #[error("the token endpoint cannot be reached")]
     Unreachable(#[source] Unreached),
+    /// The token endpoint is where this program may not connect to.
+    #[error(transparent)]
+    Barred(#[from] Barred),
     /// The token endpoint answered something that is no token.
     #[error("the token endpoint answered something that is no token")]
     NoToken,
@@ -117,6 +121,9 @@ impl AuthError {
                 "the operator must check IRONCLAD_CLIENT_ID, IRONCLAD_CLIENT_SECRET, the scopes of the client and the region"
             }
             Self::Unreachable(_) => "check the network, the proxy and the base URL, and try again",
+            Self::Barred(_) => {
+                "the operator can list the host in --egress-allow (IRONCLAD_EGRESS_ALLOW), if it is meant"
+            }
             Self::NoToken => "the operator must check that the base URL is an Ironclad host",
             Self::LoginEnded { .. } | Self::LoggedOut => {
                 "run `ironclad-mcp login` again on the server's machine; the server takes it up by itself"
@@ -189,11 +196,7 @@ impl Auth {
     ///
     /// # Errors
     /// No token can be had.
-    pub async fn token(
-        &self,
-        http: &reqwest::Client,
-        refused: Option<&SecretString>,
-    ) -> Result<SecretString, AuthError> {
+    pub async fn token(&self, http: &Door, refused: Option<&SecretString>) -> Result<SecretString, AuthError> {
         match &self.source {
             Source::Nobody => Err(AuthError::NoCredentials),
             Source::Token(token) => Ok(token.clone()),
@@ -209,7 +212,7 @@ impl Client {
     /// # Errors
     /// No token can be had.
     pub async fn sign_in(&self) -> Result<SecretString, AuthError> {
-        self.auth.token(self.http().map_err(AuthError::unreachable)?, None).await
+        self.auth.token(self.door().map_err(AuthError::unreachable)?, None).await
     }
 
     /// What the tokens may do, as far as is known, and every change of it.
@@ -244,12 +247,13 @@ impl Client {
     /// # Errors
     /// Ironclad does not take it.
     pub async fn redeem(&self, sign_in: SignIn, code: &SecretString) -> Result<Login, AuthError> {
-        sign_in.redeem(self.http().map_err(AuthError::unreachable)?, code).await
+        learn(code);
+        sign_in.redeem(self.door().map_err(AuthError::unreachable)?, code).await
     }
 
     /// Renews a kept login for another process.
     pub async fn renew(&self, order: Order) -> Report {
-        match self.http() {
+        match self.door() {
             Ok(http) => order.carry_out(http).await,
             Err(error) => Report::Unreachable(error.without_url().to_string()),
         }

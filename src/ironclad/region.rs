@@ -56,6 +56,18 @@ impl Origin {
         &self.text
     }
 
+    /// The host alone: a name, or an address (in brackets where it is of IPv6).
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let behind_scheme = self.text.split_once("://").map_or(self.text.as_str(), |(_, rest)| rest);
+        let end = if behind_scheme.starts_with('[') {
+            behind_scheme.find(']').map(|at| at + 1)
+        } else {
+            behind_scheme.find(':')
+        };
+        end.and_then(|end| behind_scheme.get(..end)).unwrap_or(behind_scheme)
+    }
+
     /// Whether it is this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -133,5 +145,19 @@ mod tests {
     fn a_refused_base_url_never_repeats_its_password() {
         let refusal = "https://user:hunter2@na1.ironcladapp.com".parse::<Origin>().unwrap_err();
         assert!(!refusal.contains("hunter2"), "{refusal}");
+    }
+
+    #[test]
+    fn the_host_is_what_stands_between_scheme_and_port() {
+        let table = [
+            ("https://na1.ironcladapp.com", "na1.ironcladapp.com"),
+            ("https://a.example:8443", "a.example"),
+            ("http://127.0.0.1:9000", "127.0.0.1"),
+            ("http://[::1]:9000", "[::1]"),
+            ("http://[::1]", "[::1]"),
+        ];
+        for (origin, host) in table {
+            assert_eq!(origin.parse::<Origin>().unwrap().host(), host, "{origin}");
+        }
     }
 }

@@ -133,7 +133,7 @@ async fn the_async_group_is_published_only_by_name() {
     assert!(tools.iter().all(|tool| !["launch_workflow_async", "get_launch_status"].contains(&&*tool.name)));
     let stage = Stage::with(all_groups()).await;
     let tools = stage.client.list_all_tools().await.unwrap();
-    assert_eq!(tools.len(), 29);
+    assert_eq!(tools.len(), 30);
 }
 
 #[tokio::test]

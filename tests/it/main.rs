@@ -7,6 +7,8 @@ mod approvals;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_search;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod budget;
@@ -16,6 +18,8 @@ mod cancellation;
 mod completion;
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod egress;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
@@ -72,6 +76,8 @@ mod soak;
 mod support;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod untrusted;
 #[cfg(test)]
 mod updates;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use crate::{audit::Line, cli::AuditFormat};
+use crate::{audit::Line, cli::AuditFormat, visible::visible};
 
 /// The columns of a spreadsheet: all members but those that chain the lines.
 const COLUMNS: [&str; 14] = [
@@ -94,11 +94,12 @@ impl Printer {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    visible(text).chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A cell after RFC 4180; one that a spreadsheet would take for a formula is marked as text.
 fn cell(text: &str) -> String {
+    let text = &*visible(text);
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn text_is_a_sentence_that_no_terminal_obeys() {
         let text = printed(AuditFormat::Text);
-        assert_eq!(text, "2026-03-09T12:00:00.000Z  =evil\u{fffd}[2J  it said \"no\"  [error: not_found]\n");
+        assert_eq!(text, "2026-03-09T12:00:00.000Z  =evil⟪U+001B⟫[2J  it said \"no\"  [error: not_found]\n");
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
         let csv = printed(AuditFormat::Csv);
         let (head, row) = csv.split_once("\r\n").unwrap();
         assert_eq!(head.split(',').count(), 14);
-        let expected = "2026-03-09T12:00:00.000Z,'=evil\u{1b}[2J,maria@example.com,get_workflow,\"workflow_id=a,b\",\
+        let expected = "2026-03-09T12:00:00.000Z,'=evil⟪U+001B⟫[2J,maria@example.com,get_workflow,\"workflow_id=a,b\",\
             allowed,access.workflows=read,error,not_found,404,,1,12,\"it said \"\"no\"\"\"\r\n";
         assert_eq!(row, expected);
     }

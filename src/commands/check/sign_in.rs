@@ -55,6 +55,7 @@ pub(super) async fn token(dispatch: &Dispatch, is_static: bool, report: &mut Rep
         }
         Err(
             error @ (AuthError::Refused { .. }
+            | AuthError::Barred(_)
             | AuthError::NoToken
             | AuthError::NoCredentials
             | AuthError::LoginEnded { .. }

@@ -16,6 +16,7 @@ use super::{
     endpoint::{Endpoint, Issued},
     grants::{Grants, Next, Search, Wanted},
 };
+use crate::ironclad::door::Door;
 
 /// The longest time before its end that a token is renewed.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -54,7 +55,7 @@ impl ByClient {
 
     pub(super) async fn token(
         self: &Arc<Self>,
-        http: &reqwest::Client,
+        http: &Door,
         refused: Option<&SecretString>,
         grants: &watch::Sender<Arc<Grants>>,
     ) -> Result<SecretString, AuthError> {
@@ -93,7 +94,7 @@ impl ByClient {
 
     async fn fetch(
         &self,
-        http: &reqwest::Client,
+        http: &Door,
         state: &mut State,
         grants: &watch::Sender<Arc<Grants>>,
     ) -> Result<SecretString, AuthError> {
@@ -115,7 +116,7 @@ impl ByClient {
     }
 
     /// A token with as many of the wanted scopes as Ironclad gives, and what was asked for at last.
-    async fn ask(&self, http: &reqwest::Client, state: &mut State) -> Result<(Issued, Vec<String>), AuthError> {
+    async fn ask(&self, http: &Door, state: &mut State) -> Result<(Issued, Vec<String>), AuthError> {
         let remembered = state.found.as_ref().filter(|(_, when)| when.elapsed() < REMEMBERED);
         if let Some((scopes, _)) = remembered {
             match self.endpoint.by_client(http, scopes).await {

@@ -14,6 +14,11 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::AuthError;
+use crate::{
+    egress::Barred,
+    ironclad::door::{Door, DoorError},
+    masking::learned,
+};
 
 /// How long a token is used whose lifetime Ironclad did not say.
 const UNSAID_LIFETIME: Duration = Duration::from_secs(3600);
@@ -70,7 +75,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// No token is given.
-    pub async fn by_client(&self, http: &reqwest::Client, scopes: &[String]) -> Result<Issued, AuthError> {
+    pub async fn by_client(&self, http: &Door, scopes: &[String]) -> Result<Issued, AuthError> {
         let client = self.client()?;
         let request = client.exchange_client_credentials().add_scopes(scopes.iter().cloned().map(Scope::new));
         let send = |request| bridge(http.clone(), request);
@@ -81,7 +86,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// No token is given.
-    pub async fn by_refresh(&self, http: &reqwest::Client, refresh: &SecretString) -> Result<Issued, AuthError> {
+    pub async fn by_refresh(&self, http: &Door, refresh: &SecretString) -> Result<Issued, AuthError> {
         let client = self.client()?;
         let refresh = RefreshToken::new(refresh.expose_secret().to_owned());
         let request = client.exchange_refresh_token(&refresh);
@@ -117,7 +122,7 @@ impl Endpoint {
     /// No token is given.
     pub async fn by_code(
         &self,
-        http: &reqwest::Client,
+        http: &Door,
         code: &SecretString,
         (redirect, verifier): (&str, Option<PkceCodeVerifier>),
     ) -> Result<Issued, AuthError> {
@@ -135,8 +140,8 @@ impl Endpoint {
 fn issued(reply: &BasicTokenResponse) -> Issued {
     let texts = |scopes: &Vec<Scope>| scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
     Issued {
-        access: SecretString::from(reply.access_token().secret().clone()),
-        refresh: reply.refresh_token().map(|token| SecretString::from(token.secret().clone())),
+        access: learned(SecretString::from(reply.access_token().secret().clone())),
+        refresh: reply.refresh_token().map(|token| learned(SecretString::from(token.secret().clone()))),
         lifetime: reply.expires_in().unwrap_or(UNSAID_LIFETIME),
         scopes: reply.scopes().map(texts),
     }
@@ -149,6 +154,7 @@ fn refusal(error: TokenError) -> AuthError {
         RequestTokenError::ServerResponse(reply) => {
             AuthError::Refused { code: reply.error().to_string(), description: reply.error_description().cloned() }
         }
+        RequestTokenError::Request(Unanswered::Barred(barred)) => AuthError::Barred(barred),
         RequestTokenError::Request(Unanswered::Broken(error)) => AuthError::unreachable(error),
         RequestTokenError::Request(Unanswered::TooLong)
         | RequestTokenError::Parse(..)
@@ -160,13 +166,24 @@ fn refusal(error: TokenError) -> AuthError {
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
     #[error(transparent)]
+    Barred(#[from] Barred),
+    #[error(transparent)]
     Broken(#[from] reqwest::Error),
     #[error("the answer is too long")]
     TooLong,
 }
 
+impl From<DoorError> for Unanswered {
+    fn from(error: DoorError) -> Self {
+        match error {
+            DoorError::Barred(barred) => Self::Barred(barred),
+            DoorError::Http(error) => Self::Broken(error),
+        }
+    }
+}
+
 /// oauth2's own reqwest feature pins an older reqwest, so requests pass through our client by hand.
-async fn bridge(http: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, Unanswered> {
+async fn bridge(http: Door, request: HttpRequest) -> Result<HttpResponse, Unanswered> {
     let reply = http.execute(request.try_into()?).await?;
     // Trouble over there says nothing about our credentials, and may pass.
     let in_trouble = reply.status().is_server_error() || reply.status() == http::StatusCode::TOO_MANY_REQUESTS;

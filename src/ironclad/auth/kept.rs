@@ -21,6 +21,7 @@ use super::{
     seal::SealKey,
     store::{LoginStore, Stamp, StoreError},
 };
+use crate::ironclad::door::Door;
 
 /// How long a renewal that failed is left alone while the token still serves.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -72,7 +73,7 @@ impl Kept {
     /// The token to use now; `refused` is one that Ironclad would not take.
     pub(super) async fn token(
         &self,
-        http: &reqwest::Client,
+        http: &Door,
         refused: Option<&SecretString>,
         grants: &watch::Sender<Arc<Grants>>,
     ) -> Result<SecretString, AuthError> {
@@ -102,7 +103,7 @@ impl Kept {
         &self,
         state: &mut State,
         login: &Login,
-        http: &reqwest::Client,
+        http: &Door,
         grants: &watch::Sender<Arc<Grants>>,
     ) -> Result<SecretString, AuthError> {
         let stale = login.fingerprint();

@@ -10,6 +10,7 @@ use super::{
     grants::Grants,
     seal::{SealKey, Unsealable},
 };
+use crate::masking::learned;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -144,8 +145,8 @@ impl Record {
                 serde_json::from_slice(&plain).map_err(|_| Unsealable)?
             }
         };
-        let refresh = pair.refresh.clone().map(SecretString::from);
-        Ok(Login { head, access: SecretString::from(pair.access.clone()), refresh })
+        let refresh = pair.refresh.clone().map(|token| learned(SecretString::from(token)));
+        Ok(Login { head, access: learned(SecretString::from(pair.access.clone())), refresh })
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     seal::{self, SealKey},
     store::{LoginStore, StoreError},
 };
+use crate::{egress, ironclad::door::Door, masking::learned};
 
 /// How long somebody else's renewal is waited for: longer than one takes that runs into every time-out.
 const LOCK_PATIENCE: Duration = Duration::from_secs(100);
@@ -52,6 +53,10 @@ pub struct Order {
     pub timeout: Duration,
     /// The longest that connecting may take.
     pub connect_timeout: Duration,
+    /// `--egress-mode`
+    pub egress_mode: String,
+    /// `--egress-allow`
+    pub egress_allow: Vec<String>,
 }
 
 /// What the process answers on its stdout.
@@ -93,9 +98,9 @@ pub(super) struct Renewal {
 
 impl Renewal {
     /// Sees to it that the token on disk is another than the stale one. Goes on to its end if it is dropped.
-    pub(super) async fn run(self, http: &reqwest::Client, renewer: &Renewer) -> Result<(), AuthError> {
+    pub(super) async fn run(self, http: &Door, renewer: &Renewer) -> Result<(), AuthError> {
         if let Renewer::Program(program) = renewer {
-            match self.elsewhere(program).await {
+            match self.elsewhere(program, http.settings()).await {
                 Some(report) => return report.into_result(),
                 None => tracing::debug!("no process could be started for the renewal; it is done here"),
             }
@@ -106,7 +111,7 @@ impl Renewal {
     }
 
     /// Has a process do it; `None` where there is none, or it came to a bad end.
-    async fn elsewhere(&self, program: &Path) -> Option<Report> {
+    async fn elsewhere(&self, program: &Path, egress: &egress::Settings) -> Option<Report> {
         let (folder, name) = self.store.place();
         let order = Order {
             origin: self.endpoint.origin.clone(),
@@ -118,6 +123,8 @@ impl Renewal {
             stale: self.stale,
             timeout: self.timeouts.0,
             connect_timeout: self.timeouts.1,
+            egress_mode: egress.mode.to_string(),
+            egress_allow: egress.allow.iter().map(ToString::to_string).collect(),
         };
         let order = secrecy::zeroize::Zeroizing::new(serde_json::to_vec(&order).ok()?);
         let mut command = Command::new(program);
@@ -132,7 +139,7 @@ impl Renewal {
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    async fn here(&self, http: &reqwest::Client) -> Result<(), AuthError> {
+    async fn here(&self, http: &Door) -> Result<(), AuthError> {
         let lock = self.store.lock(LOCK_PATIENCE).await?;
         let Some(record) = self.store.read()? else { return Err(AuthError::LoggedOut) };
         let login = record.open(self.key.as_ref()).map_err(|_| StoreError::NoKey(self.store.path()))?;
@@ -149,12 +156,12 @@ impl Renewal {
 
 impl Order {
     /// Does what is ordered.
-    pub async fn carry_out(self, http: &reqwest::Client) -> Report {
+    pub async fn carry_out(self, http: &Door) -> Report {
         let renewal = Renewal {
             endpoint: Endpoint {
                 origin: self.origin,
                 id: self.client_id,
-                secret: SecretString::from(self.client_secret),
+                secret: learned(SecretString::from(self.client_secret)),
             },
             store: LoginStore::at(self.folder, self.name, seal::system()),
             key: self.key.map(|text| SealKey::from_text(text.into())),
@@ -171,6 +178,7 @@ impl Report {
             Ok(()) => Self::Renewed,
             Err(AuthError::Refused { code, description }) => Self::Refused { code, description },
             Err(AuthError::Unreachable(why)) => Self::Unreachable(why.0),
+            Err(AuthError::Barred(barred)) => Self::Unreachable(barred.to_string()),
             Err(AuthError::LoggedOut) => Self::LoggedOut,
             Err(AuthError::LoginEnded { .. }) => Self::Ended,
             Err(AuthError::Store(error)) => Self::Store(error.to_string()),

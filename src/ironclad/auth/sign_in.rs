@@ -12,6 +12,7 @@ use super::{
     login::Login,
     user,
 };
+use crate::ironclad::door::Door;
 
 /// A sign-in that waits for its answer.
 pub struct SignIn {
@@ -91,11 +92,7 @@ impl SignIn {
     }
 
     /// Redeems the code, and asks who signed in.
-    pub(in crate::ironclad) async fn redeem(
-        mut self,
-        http: &reqwest::Client,
-        code: &SecretString,
-    ) -> Result<Login, AuthError> {
+    pub(in crate::ironclad) async fn redeem(mut self, http: &Door, code: &SecretString) -> Result<Login, AuthError> {
         let verifier = self.asked.verifier.take();
         let mut issued: Issued = self.endpoint.by_code(http, code, (&self.redirect, verifier)).await?;
         let (user, told) = user::behind(http, &self.endpoint.origin, &issued.access).await;

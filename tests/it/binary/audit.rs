@@ -50,6 +50,20 @@ async fn lines_can_go_to_a_collector_on_stderr() {
     assert_eq!(home.run(&["audit", "--audit-log", "-"]).await.code(), 2);
 }
 
+#[tokio::test]
+async fn where_the_program_connected_to_is_listed_apart_from_the_calls() {
+    let simulator = simulator().await;
+    let home = Home::new().at(&simulator);
+    assert_eq!(home.run(&["audit", "--egress"]).await.code(), 0);
+    assert_eq!(home.run(&["call", "list_webhooks"]).await.code(), 0);
+    let listed = home.run(&["audit", "--egress", "--format", "json"]).await;
+    let lines: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{}", listed.stdout);
+    assert_eq!((&lines[0]["object"]["host"], &lines[0]["decision"]), (&json!("127.0.0.1"), &json!("allowed")));
+    assert_eq!(home.run(&["audit", "--egress", "--verify"]).await.code(), 0);
+    assert_eq!(home.run(&["audit", "--format", "json"]).await.stdout.lines().count(), 1, "a call is no destination");
+}
+
 /// Every write that reached the simulator, by the digest-free part that both sides know: its path.
 async fn writes_at(simulator: &Simulator) -> Vec<String> {
     let url = format!("{}/__simulator/requests", simulator.base_url());

@@ -23,7 +23,22 @@ async fn everything_written(home: &Home) -> String {
     session.hang_up();
     let served = session.ended(std::time::Duration::from_secs(5)).await;
     let mut written = served.stdout + &served.stderr;
-    for arguments in [&["check"][..], &["call", "list_users"], &["tools"], &["audit", "--format", "json"]] {
+    for arguments in [
+        &["check"][..],
+        &["call", "list_users"],
+        &["call", "get_workflow", "--args", r#"{"workflow_id": "IC-999999"}"#],
+        &["call", "no_such_tool"],
+        &["call", "list_users", "--args", "no json"],
+        &["call", "launch_workflow", "--enable-writes", "--timeout", "0"],
+        &["tools"],
+        &["tools", "--enable-writes", "--format", "openai"],
+        &["audit", "--format", "json"],
+        &["audit", "--format", "csv"],
+        &["audit", "--verify"],
+        &["audit", "--egress"],
+        &["logout"],
+        &["http", "--listen", "0.0.0.0:0"],
+    ] {
         let ended = home.run(arguments).await;
         written.push_str(&ended.stdout);
         written.push_str(&ended.stderr);
@@ -57,6 +72,46 @@ async fn no_secret_is_written_when_it_is_wrong() {
     let ended = home.run(&["check"]).await;
     assert_eq!(ended.code(), 2);
     assert!(!(ended.stdout + &ended.stderr).contains("MARKED"));
+}
+
+/// Somebody says a secret aloud, as a library or a careless client may: the log masks it in every line.
+#[tokio::test]
+async fn a_secret_that_is_said_aloud_is_masked_in_the_logs() {
+    let simulator = simulator().await;
+    let credentials = simulator.credentials();
+    let home = Home::new().at(&simulator).with("RUST_LOG", "trace").with("IRONCLAD_LOG_FORMAT", "json");
+    let home = home.with("IRONCLAD_CLIENT_SECRET", &credentials.client_secret);
+    let mut session = home.start(&["stdio", "--enable-writes"]);
+    let name = format!("agent {}", credentials.client_secret);
+    let hello =
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": name, "version": "1"}});
+    session.request("initialize", hello).await;
+    session.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    session.call("list_users", json!({"filter": format!("userName eq \"{}\"", credentials.client_secret)})).await;
+    session.call("get_workflow", json!({"workflow_id": credentials.client_secret})).await;
+    session.hang_up();
+    let served = session.ended(std::time::Duration::from_secs(5)).await;
+    assert!(served.stderr.contains("[secret]"), "nothing was masked, so nothing was shown");
+    assert!(!served.stderr.contains(&credentials.client_secret));
+    let audit = std::fs::read_to_string(home.audit_log()).unwrap();
+    assert!(audit.contains("[secret]") && !audit.contains(&credentials.client_secret), "{audit}");
+    assert_eq!(home.run(&["audit", "--verify"]).await.code(), 0);
+}
+
+/// An egress proxy may put the real token in the place of a stand-in: nothing here looks into it.
+#[tokio::test]
+async fn a_stand_in_for_the_token_is_sent_as_it_is() {
+    use axum::{Json, Router, http::HeaderMap};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(|headers: HeaderMap| async move {
+        let taken = headers.get("authorization").is_some_and(|token| token == "Bearer {{ironclad-token}}");
+        Json(json!({ "list": if taken { vec![json!({"id": "w1"})] } else { Vec::new() } }))
+    });
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let home = Home::new().with("IRONCLAD_BASE_URL", &url).with("IRONCLAD_ACCESS_TOKEN", "{{ironclad-token}}");
+    let webhooks = home.run(&["call", "list_webhooks"]).await;
+    assert_eq!(webhooks.json()["items"][0]["id"], "w1", "{}", webhooks.stderr);
 }
 
 #[tokio::test]

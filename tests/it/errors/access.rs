@@ -25,11 +25,12 @@ async fn by_default_reads_are_listed_and_writes_refused() {
     let listed = listed(&stage).await;
     assert_eq!(listed.len(), 13);
     let samples = samples();
-    assert_eq!(samples.len(), 29);
+    assert_eq!(samples.len(), 30);
     for (tool, arguments) in samples.into_iter().filter(|(tool, _)| !listed.contains(tool)) {
         let error = stage.fails(&tool, arguments.into()).await;
         assert_eq!(gist(&error), ("access_denied", None, Some("not_sent")), "{tool}");
-        let beside = ["launch_workflow_async", "get_launch_status", "whoami"].contains(&tool.as_str());
+        let beside =
+            ["launch_workflow_async", "get_launch_status", "whoami", "search_audit_log"].contains(&tool.as_str());
         let setting = if beside { "--toolsets" } else { "=full" };
         assert!(text(&error["hint"]).contains(setting), "{tool}: {error}");
     }
