@@ -30,7 +30,7 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit approvals roster upload
+//! 2 the world  ironclad audit approvals roster upload download
 //! 1 rules      arguments policy agents request answer cursor plan launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri   (pure)
 //! 0 words      manifest error
@@ -53,6 +53,7 @@ pub mod commands;
 pub mod config;
 pub mod cursor;
 pub mod dispatch;
+pub mod download;
 pub mod error;
 pub mod forms;
 pub mod formula;

@@ -25,7 +25,7 @@ const FLOORS: [&[&str]; 6] = [
         "tool_schema",
         "resource_uri",
     ],
-    &["ironclad", "audit", "approvals", "roster", "upload"],
+    &["ironclad", "audit", "approvals", "roster", "upload", "download"],
     &["dispatch", "catalog", "forms", "record_types", "launch_tools", "choices", "prompts"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],
