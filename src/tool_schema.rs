@@ -43,8 +43,7 @@ fn server_arguments(entry: &Entry) -> Vec<(&'static str, Value)> {
         arguments.push(("limit", json!({"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT})));
     }
     if matches!(entry.answer, Answer::Document {}) {
-        let description = "Save it into the operator's --download-dir; path tells where.";
-        arguments.push(("save", json!({"type": "boolean", "description": description})));
+        arguments.push(("save", json!({"type": "boolean"})));
     }
     if entry.effect.is_write() {
         arguments.extend(write_arguments());
