@@ -24,6 +24,7 @@ use crate::{
     config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
     cursor::CursorKey,
     dispatch::{Dispatch, Drain, Holds, Plans},
+    download::DownloadFolder,
     forms::Forms,
     ironclad::{
         Client,
@@ -102,6 +103,7 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
         max_result_bytes: config.max_result_bytes,
         max_document_bytes: config.max_document_bytes,
         upload_folders: UploadFolders::new(config.upload_folders),
+        download_folder: DownloadFolder::new(config.download_folder),
     };
     let choice = match config.tools.launch {
         LaunchTools::Auto => Choice::Auto,

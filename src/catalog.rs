@@ -423,7 +423,7 @@ mod tests {
         ("get_record_schema", Read, "", ""),
         ("run_record_action", Destroy, "record_id action", ""),
     ];
-    const DOCUMENTS: [Row; 1] = [("download_workflow_document", Read, "workflow_id document_key", "")];
+    const DOCUMENTS: [Row; 1] = [("download_workflow_document", Read, "workflow_id document_key", "save")];
     const WEBHOOKS: [Row; 3] = [
         ("create_webhook", Write, "events target_url", "status"),
         ("list_webhooks", Read, "", "cursor limit"),

@@ -71,6 +71,8 @@ pub struct Config {
     pub max_document_bytes: u64,
     /// `--upload-dir`: folders that documents of a launch may be read from; none over HTTP.
     pub upload_folders: Vec<PathBuf>,
+    /// `--download-dir`: the folder that documents may be saved into; none over HTTP.
+    pub download_folder: Option<PathBuf>,
     /// `--allowed-host`; empty is loopback names.
     pub allowed_hosts: Vec<String>,
     /// `--allowed-origin`; empty is loopback names.
@@ -222,6 +224,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
             (0, LARGEST_DOCUMENT),
         )?,
         upload_folders: upload_folders(values::trimmed(options.upload_dir.clone()))?,
+        download_folder: options.download_dir.as_deref().map(|folder| existing("download_dir", folder)).transpose()?,
         allowed_hosts: each("allowed_host", &values::trimmed(options.allowed_host), values::host)?,
         allowed_origins: each("allowed_origin", &values::trimmed(options.allowed_origin), values::web_origin)?,
         cors_origins: each("cors_origin", &values::trimmed(options.cors_origin), values::web_origin)?,
@@ -357,6 +360,12 @@ fn log(options: &Options) -> Result<Log, ConfigError> {
         }
     };
     Ok(Log { filter, json })
+}
+
+/// A folder that is there, by its whole path.
+fn existing(key: &str, folder: &Path) -> Result<PathBuf, ConfigError> {
+    let missing = || ConfigError::invalid(key, format!("{} is no folder; make it, or name another", folder.display()));
+    folder.canonicalize().ok().filter(|folder| folder.is_dir()).ok_or_else(missing)
 }
 
 fn upload_folders(named: Vec<String>) -> Result<Vec<PathBuf>, ConfigError> {

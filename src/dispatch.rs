@@ -3,6 +3,7 @@
 mod attribute_types;
 mod audit_search;
 mod consent;
+mod document;
 mod drain;
 mod failure;
 mod filter;
@@ -53,6 +54,7 @@ use crate::{
     audit::{AuditLog, Decision, Record, Sent, Who},
     catalog::{Catalog, Tool},
     cursor::{CursorKey, Spot, call_digest},
+    download::DownloadFolder,
     error::{ArgumentFault, CallError, Code, Outcome},
     forms::{Forms, Template},
     ironclad::{
@@ -82,6 +84,8 @@ pub struct Dispatch {
     pub upload_folders: UploadFolders,
     /// The writes whose twins are held back.
     pub holds: Holds,
+    /// The folder that documents may be saved into.
+    pub download_folder: DownloadFolder,
     /// Where calls are recorded.
     pub audit: Arc<AuditLog>,
     /// The calls that are under way.
@@ -110,6 +114,8 @@ pub struct Caller<'a> {
     pub progress: Option<&'a dyn Progress>,
     /// When the client gives up, if it said so.
     pub deadline: Option<Instant>,
+    /// The largest document that comes whole or not at all, where that is what the caller needs.
+    pub document_bytes: Option<u64>,
 }
 
 impl Caller<'_> {
@@ -362,6 +368,9 @@ impl Call<'_> {
         if matches!(entry.answer, manifest::Answer::Job { .. }) {
             return job::status(self, entry, prepared, record).await;
         }
+        if matches!(entry.answer, manifest::Answer::Document {}) {
+            return document::download(self, entry, prepared, record).await;
+        }
         if let Some(launch) = found.waited_launch() {
             let job = job::Job { call: self, entry, launch };
             let answer = job.run(&prepared.request, record).await?;
@@ -447,13 +456,6 @@ impl Call<'_> {
         let fields = if entry.effect.is_write() { None } else { Fields::of(args) };
         let shape = Shape { origin: self.client.origin(), max_bytes: self.max_result_bytes, fields };
         match (&entry.answer, place) {
-            (manifest::Answer::Document {}, _) => {
-                let text = |name| args.text(name).unwrap_or_default();
-                let (workflow_id, document_key) = (text("workflow_id"), text("document_key"));
-                let document = receive::Document::new(workflow_id, document_key, self.max_document_bytes);
-                let (_, answer) = self.exchange(request, document, record).await?;
-                Ok(answer.narrowed(shape.fields.as_ref()))
-            }
             (manifest::Answer::Page { paging, .. }, Some(place)) => {
                 let list = list::List { call: self, entry, args, shape: &shape, paging: *paging };
                 list.gather(request, place, record).await
@@ -468,7 +470,13 @@ impl Call<'_> {
                 let shaped = receive::Shaped::new(|body: &[u8]| answer::empty(entry, args, body));
                 self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
-            (manifest::Answer::Object { .. } | manifest::Answer::Page { .. } | manifest::Answer::Job { .. }, _) => {
+            (
+                manifest::Answer::Object { .. }
+                | manifest::Answer::Page { .. }
+                | manifest::Answer::Job { .. }
+                | manifest::Answer::Document {},
+                _,
+            ) => {
                 let object = Json::new(ObjectReader::new(entry, &shape));
                 self.exchange(request, object, record).await.map(|(_, answer)| answer)
             }

@@ -21,7 +21,7 @@ use std::{
 
 use reqwest::{
     StatusCode,
-    header::{HeaderMap, LOCATION},
+    header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION},
 };
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
@@ -87,6 +87,11 @@ pub trait Receiver: Send {
     /// # Errors
     /// It is not what the endpoint answers with.
     fn finish(&mut self) -> Result<Self::Answer, Unsound>;
+
+    /// Whether the body is wanted as it is kept, and not compressed on the way.
+    fn verbatim(&self) -> bool {
+        false
+    }
 }
 
 /// Why a body is not taken.
@@ -220,7 +225,7 @@ impl Client {
             token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         }
         let began = Instant::now();
-        let reply = self.reply(door, request, &token, (trip, &mut place)).await;
+        let reply = self.reply(door, request, (&token, receiver.verbatim()), (trip, &mut place)).await;
         let (mut reply, head) = match reply {
             Ok(reply) => {
                 let head = Head::of(reply.status().as_u16(), reply.headers(), OffsetDateTime::now_utc().into());
@@ -278,7 +283,7 @@ impl Client {
         &self,
         door: &Door,
         request: &Request,
-        token: &SecretString,
+        (token, verbatim): (&SecretString, bool),
         (trip, place): (&Trip<'_>, &mut Option<Place<'_>>),
     ) -> Result<reqwest::Response, Failure> {
         let mut url = self.url(request)?;
@@ -294,6 +299,9 @@ impl Client {
             }
             if let Some(left) = trip.left(Instant::now()) {
                 builder = builder.timeout(left.min(self.settings.timeout));
+            }
+            if verbatim {
+                builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             builder = match &request.body {
                 Some(body) if request.files.is_empty() => builder.json(body),
@@ -357,7 +365,19 @@ fn http_method(method: Method) -> reqwest::Method {
 fn sending_failure(error: reqwest::Error) -> Failure {
     // Its URL holds ids and filters, which belong in no log.
     let error = error.without_url();
+    if heads_without_end(&error) {
+        return Failure::Unsound(Head::default(), Unsound::TooLarge(HEAD_BYTES));
+    }
     if error.is_connect() || error.is_builder() { Failure::NeverArrived(error) } else { Failure::Lost(Some(error)) }
+}
+
+/// About what `hyper` takes as the head of an answer.
+const HEAD_BYTES: usize = 400 * 1024;
+
+/// Whether an answer was given up because of its headers.
+fn heads_without_end(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse_too_large)
 }
 
 async fn receive<R: Receiver>(

@@ -31,7 +31,7 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit approvals roster upload masking
+//! 2 the world  ironclad audit approvals roster upload download masking
 //! 1 rules      arguments policy agents request answer cursor plan launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri egress visible   (pure)
 //! 0 words      manifest error
@@ -54,6 +54,7 @@ pub mod commands;
 pub mod config;
 pub mod cursor;
 pub mod dispatch;
+pub mod download;
 pub mod egress;
 pub mod error;
 pub mod forms;

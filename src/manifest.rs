@@ -437,7 +437,7 @@ pub fn entry_faults(entry: &Entry) -> Vec<String> {
 }
 
 /// Arguments that the server adds to entries by their effect and answer.
-const RESERVED: [&str; 6] = ["fields", "dry_run", "plan", "force_after_unknown", "cursor", "limit"];
+const RESERVED: [&str; 7] = ["fields", "dry_run", "plan", "force_after_unknown", "cursor", "limit", "save"];
 
 fn word_faults(entry: &Entry, faults: &mut Vec<String>) {
     let prefix = entry.effect.description_prefix();

@@ -220,7 +220,7 @@ impl Server {
     }
 
     fn caller(&self, cx: &RequestContext<RoleServer>) -> Caller<'static> {
-        Caller { agent: self.agent(cx), person: None, progress: None, deadline: deadline(cx) }
+        Caller { agent: self.agent(cx), person: None, progress: None, deadline: deadline(cx), document_bytes: None }
     }
 
     /// Runs one call on the path, until it ends or the client gives it up.
@@ -228,12 +228,12 @@ impl Server {
         &self,
         tool: &catalog::Tool,
         arguments: JsonObject,
-        person: Option<&dyn Person>,
+        (person, document_bytes): (Option<&dyn Person>, Option<u64>),
         cx: &RequestContext<RoleServer>,
     ) -> Result<Result<Reached, CallError>, ErrorData> {
         let waiting = Waiting::new(cx);
         let progress = waiting.as_ref().map(|waiting| waiting as &dyn Progress);
-        let caller = Caller { person, progress, ..self.caller(cx) };
+        let caller = Caller { person, progress, document_bytes, ..self.caller(cx) };
         tokio::select! {
             // The call first, so that one given up before it began is recorded as well.
             biased;
@@ -471,7 +471,7 @@ impl ServerHandler for Server {
         let way = Way { states: &shared.states, plans: &shared.dispatch.plans, agent: &agent.name };
         let asker = Asker::new(way, &mut request, &arguments, &cx)?;
         let person = asker.as_ref().map(|asker| asker as &dyn Person);
-        let called = self.call(&tool, arguments, person, &cx).await?;
+        let called = self.call(&tool, arguments, (person, None), &cx).await?;
         let mut result = match called {
             Ok(Reached::Answer(answer)) => answer_result(answer),
             Ok(Reached::Question) => {

@@ -42,6 +42,9 @@ fn server_arguments(entry: &Entry) -> Vec<(&'static str, Value)> {
         arguments.push(("cursor", json!({"type": "string", "description": "next_cursor of the page before."})));
         arguments.push(("limit", json!({"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT})));
     }
+    if matches!(entry.answer, Answer::Document {}) {
+        arguments.push(("save", json!({"type": "boolean"})));
+    }
     if entry.effect.is_write() {
         arguments.extend(write_arguments());
     } else {
@@ -168,7 +171,7 @@ fn empty_members(entry: &Entry) -> Map<String, Value> {
 }
 
 fn document_members() -> Map<String, Value> {
-    let text = ["workflow_id", "document_key", "filename", "media_type", "sha256", "uri"];
+    let text = ["workflow_id", "document_key", "filename", "media_type", "sha256", "uri", "path"];
     let mut members: Map<String, Value> = text.iter().map(|name| ((*name).into(), json!({"type": "string"}))).collect();
     members.insert("size".into(), json!({"type": "integer"}));
     members
@@ -206,7 +209,7 @@ mod tests {
         let table = [
             ("read", object(), vec!["a", "fields"]),
             ("read", page("numbered"), vec!["a", "cursor", "limit", "fields"]),
-            ("read", json!({"kind": "document"}), vec!["a", "fields"]),
+            ("read", json!({"kind": "document"}), vec!["a", "save", "fields"]),
             ("write", object(), vec!["a", "dry_run", "plan", "force_after_unknown"]),
             ("destroy", json!({"kind": "empty"}), vec!["a", "dry_run", "plan", "force_after_unknown"]),
         ];

@@ -42,7 +42,7 @@ pub(super) async fn run(args: CallArgs, mut config: Config) -> Ended {
     if args.out.is_some() && !matches!(tool.entry.answer, manifest::Answer::Document {}) {
         return Err(CommandError::Usage(format!("--out: {} brings no document", args.tool)));
     }
-    let caller = Caller { agent, person: None, progress: None, deadline: None };
+    let caller = Caller { agent, person: None, progress: None, deadline: None, document_bytes: None };
     stop::on_signal_end_the_call(Arc::clone(&dispatch));
     let reached = dispatch.call(&tool, arguments, caller).await;
     drop(simulator);

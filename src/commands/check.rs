@@ -160,7 +160,8 @@ async fn reads(
             report.warn(&format!("{group}: not tried, since every read of it needs an id"))?;
             continue;
         };
-        let caller = Caller { agent: agent.clone(), person: None, progress: None, deadline: None };
+        let caller =
+            Caller { agent: agent.clone(), person: None, progress: None, deadline: None, document_bytes: None };
         let Err(error) = dispatch.call(tool, least(tool), caller).await else {
             read = true;
             report.ok(&format!("{group}: {} answers", tool.name))?;

@@ -66,6 +66,9 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     if !std::mem::take(&mut config.upload_folders).is_empty() {
         tracing::warn!("--upload-dir is for stdio; no local file is read for callers over HTTP");
     }
+    if config.download_folder.take().is_some() {
+        tracing::warn!("--download-dir is for stdio; nothing is saved for callers over HTTP");
+    }
     let approvers = config.state.as_deref().map(Approvers::below);
     let waits = config.policy.confirm == Confirm::Always;
     let mut settings = HttpSettings {

@@ -186,6 +186,10 @@ pub struct Options {
     #[serde(deserialize_with = "one_or_many")]
     pub upload_dir: Option<Vec<String>>,
 
+    /// Folder that documents may be saved into, never over a file, never over HTTP [default: none]
+    #[arg(long, global = true, value_name = "DIR", env = "IRONCLAD_DOWNLOAD_DIR", help_heading = "Limits")]
+    pub download_dir: Option<PathBuf>,
+
     /// How `http` recognises callers: none (loopback only), or agents by their tokens [default: none]
     #[arg(long, global = true, value_name = "HOW", env = "IRONCLAD_AUTH", help_heading = "HTTP")]
     pub auth: Option<String>,
@@ -307,6 +311,7 @@ impl Options {
             max_result_bytes: self.max_result_bytes.or(lower.max_result_bytes),
             max_document_bytes: self.max_document_bytes.or(lower.max_document_bytes),
             upload_dir: self.upload_dir.or(lower.upload_dir),
+            download_dir: self.download_dir.or(lower.download_dir),
             auth: self.auth.or(lower.auth),
             agents: self.agents.or(lower.agents),
             allowed_host: self.allowed_host.or(lower.allowed_host),
@@ -341,7 +346,7 @@ impl Options {
         for text in texts {
             text.take_if(|text| text.trim().is_empty());
         }
-        for path in [&mut self.config, &mut self.manifests, &mut self.audit_log] {
+        for path in [&mut self.config, &mut self.manifests, &mut self.download_dir, &mut self.audit_log] {
             path.take_if(|path| path.as_os_str().is_empty());
         }
         let lists = [

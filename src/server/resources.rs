@@ -27,6 +27,9 @@ use crate::{
 
 const JSON: &str = "application/json";
 
+/// The largest document that is read as a resource: it travels in base64 within one message.
+const DOCUMENT_BYTES: u64 = 20_000_000;
+
 impl Server {
     /// The templates whose tools the caller is granted.
     pub(super) fn resource_templates(&self, cx: &RequestContext<RoleServer>) -> Vec<ResourceTemplate> {
@@ -65,7 +68,7 @@ impl Server {
             let message = "no resource has this URI; resources/templates/list tells what the URIs look like";
             return Err(ErrorData::resource_not_found(message, Some(json!({ "uri": uri }))));
         };
-        match self.call(&tool, arguments, None, cx).await? {
+        match self.call(&tool, arguments, (None, Some(DOCUMENT_BYTES)), cx).await? {
             Ok(Reached::Answer(answer)) => contents(uri, answer),
             // A read asks nobody.
             Ok(Reached::Question) => Err(ErrorData::internal_error("the question was lost", None)),
@@ -98,7 +101,8 @@ fn contents(uri: &str, answer: Answer) -> Result<ReadResourceResult, ErrorData> 
             ResourceContents::blob(base64, uri).with_mime_type(media_type)
         }
         Some(Resource::Link { .. }) => {
-            let message = "the document is larger than --max-document-bytes; open its workflow in Ironclad";
+            let message =
+                "the document cannot be read here; download_workflow_document can save it into --download-dir";
             let data = json!({ "uri": uri, "document": answer.structured });
             return Err(ErrorData::internal_error(message, Some(data)));
         }

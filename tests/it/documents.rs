@@ -122,3 +122,98 @@ async fn a_document_that_is_not_there_is_not_found() {
     let error = stage.fails("download_workflow_document", json!({"workflow_id": id, "document_key": "none"})).await;
     assert_eq!((&error["code"], &error["status"]), (&json!("not_found"), &json!(404)));
 }
+
+/// A stage whose large exhibit has so many bytes.
+async fn with_exhibit_of(bytes: u64, setting: Setting) -> (Stage, Value) {
+    let stage = Stage::with(setting).await;
+    let of = exhibit(&stage).await;
+    stage.control("large-exhibit", json!({ "bytes": bytes }).to_string()).await;
+    (stage, of)
+}
+
+fn saving(of: &Value) -> Value {
+    let mut saving = of.clone();
+    saving["save"] = true.into();
+    saving
+}
+
+#[tokio::test]
+async fn a_large_document_is_saved_whole_and_never_over_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = Setting { download_folder: Some(folder.path().to_owned()), ..Setting::default() };
+    let (stage, of) = with_exhibit_of(20_000_000, setting).await;
+    let original = directly(&stage, &of).await;
+    assert_eq!(original.len(), 20_000_000);
+    for name in [format!("{EXHIBIT}.pdf"), format!("{EXHIBIT} (2).pdf")] {
+        let result = stage.call("download_workflow_document", saving(&of)).await;
+        let about = structured(&result);
+        let path = folder.path().join(&name);
+        assert_eq!(about["path"], path.to_str().unwrap());
+        assert_eq!((&about["size"], &about["sha256"]), (&json!(original.len()), &json!(sha256(&original))));
+        assert!(std::fs::read(&path).unwrap() == original, "the bytes differ");
+        let [ContentBlock::Text(_), ContentBlock::ResourceLink(_)] = result.content.as_slice() else {
+            panic!("{} blocks", result.content.len())
+        };
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
+}
+
+#[tokio::test]
+async fn a_document_that_does_not_come_whole_leaves_nothing_in_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = Setting { download_folder: Some(folder.path().to_owned()), ..Setting::default() };
+    let (stage, of) = with_exhibit_of(1_000_000, setting).await;
+    stage.set_faults("cut").await;
+    assert_eq!(stage.fails("download_workflow_document", saving(&of)).await["code"], "upstream_unavailable");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn without_a_folder_nothing_is_fetched_that_should_be_saved() {
+    let stage = Stage::open().await;
+    let of = exhibit(&stage).await;
+    stage.forget_requests().await;
+    let error = stage.fails("download_workflow_document", saving(&of)).await;
+    assert_eq!((&error["code"], &error["errors"][0]["path"]), (&json!("invalid_arguments"), &json!("save")));
+    assert!(text(&error["hint"]).contains("--download-dir"), "{error}");
+    assert!(stage.all_requests().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_said_to_be_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone");
+    let stage = Stage::with(Setting { download_folder: Some(gone), max_retries: 3, ..Setting::default() }).await;
+    let of = exhibit(&stage).await;
+    stage.forget_requests().await;
+    let error = stage.fails("download_workflow_document", saving(&of)).await;
+    assert_eq!(error["code"], "invalid_arguments");
+    assert!(text(&error["message"]).contains("not saved"), "{error}");
+    let downloads = stage.requests().await.iter().filter(|one| text(&one["path"]).contains("/document/")).count();
+    assert_eq!(downloads, 1, "that is no reason to fetch it again");
+}
+
+/// Reads a document as a resource.
+async fn read(stage: &Stage, of: &Value) -> Result<rmcp::model::ReadResourceResult, rmcp::ErrorData> {
+    let uri = format!("ironclad://workflows/{}/documents/{}", text(&of["workflow_id"]), text(&of["document_key"]));
+    match stage.client.read_resource(rmcp::model::ReadResourceRequestParams::new(uri)).await {
+        Ok(result) => Ok(result),
+        Err(rmcp::service::ServiceError::McpError(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_a_link_is_read_as_a_resource_up_to_a_bound() {
+    let (stage, of) = with_exhibit_of(12_000_000, Setting { max_document_bytes: 1_000, ..Setting::default() }).await;
+    let result = stage.call("download_workflow_document", of.clone()).await;
+    assert!(matches!(result.content.as_slice(), [ContentBlock::Text(_), ContentBlock::ResourceLink(_)]));
+    let contents = read(&stage, &of).await.unwrap().contents;
+    let [ResourceContents::BlobResourceContents { blob, .. }] = contents.as_slice() else { panic!("no blob") };
+    assert_eq!(sha256(&STANDARD.decode(blob).unwrap()), text(&structured(&result)["sha256"]));
+    stage.control("large-exhibit", json!({"bytes": 20_000_001}).to_string()).await;
+    let error = read(&stage, &of).await.unwrap_err();
+    let data = error.data.unwrap();
+    assert_eq!(data["error"]["code"], "response_too_large");
+    assert!(text(&data["error"]["hint"]).contains("--download-dir"), "{data}");
+}

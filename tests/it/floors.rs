@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 6] = [
         "visible",
         "resource_uri",
     ],
-    &["ironclad", "audit", "approvals", "roster", "upload", "masking"],
+    &["ironclad", "audit", "approvals", "roster", "upload", "download", "masking"],
     &["dispatch", "catalog", "forms", "record_types", "launch_tools", "choices", "prompts"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],

@@ -16,6 +16,7 @@ use ironclad_mcp::{
     catalog::Catalog,
     cursor::CursorKey,
     dispatch::{Dispatch, Drain, Grace, Holds, Plans},
+    download::DownloadFolder,
     forms::Forms,
     ironclad::{
         self,
@@ -83,6 +84,8 @@ pub(crate) struct Setting {
     pub(crate) template_refresh: Duration,
     /// The folders that documents may be read from.
     pub(crate) upload_folders: Vec<PathBuf>,
+    /// The folder that documents may be saved into.
+    pub(crate) download_folder: Option<PathBuf>,
 }
 
 impl Default for Setting {
@@ -114,6 +117,7 @@ impl Default for Setting {
             launch_tools: Choice::Off,
             template_refresh: Duration::from_secs(300),
             upload_folders: Vec::new(),
+            download_folder: None,
         }
     }
 }
@@ -447,6 +451,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, au
         max_result_bytes: setting.max_result_bytes,
         max_document_bytes: setting.max_document_bytes,
         upload_folders: UploadFolders::new(setting.upload_folders.clone()),
+        download_folder: DownloadFolder::new(setting.download_folder.clone()),
     }
 }
 

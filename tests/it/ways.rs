@@ -160,16 +160,7 @@ impl Lane {
 
 /// Serves over HTTP; the address of `/mcp`.
 async fn served(server: Server, stop: Stop) -> String {
-    let settings = HttpSettings {
-        listen: ([127, 0, 0, 1], 0).into(),
-        allowed_hosts: Vec::new(),
-        allowed_origins: Vec::new(),
-        cors_origins: Vec::new(),
-        max_sessions: 10,
-        session_timeout: Duration::from_secs(300),
-        patience: transport::Patience::default(),
-        callers: None,
-    };
+    let settings = HttpSettings::on(([127, 0, 0, 1], 0).into());
     let (tell, told) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let ready = |address| tell.send(address).unwrap();

@@ -76,7 +76,7 @@ impl ByClient {
 
     async fn renew(
         &self,
-        http: &reqwest::Client,
+        http: &Door,
         mut state: OwnedMutexGuard<State>,
         serves: Option<SecretString>,
         grants: &watch::Sender<Arc<Grants>>,
