@@ -5,6 +5,7 @@
 //! Each of its promises is one step that either wins or loses, so that no two servers can both send, and no two people
 //! can both decide.
 
+mod approvers;
 mod folder;
 mod memory;
 
@@ -15,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub use self::{folder::Folder, memory::Memory};
+pub use self::{
+    approvers::{Approver, Approvers, is_name as is_approver_name},
+    folder::{Folder, make as make_folder},
+    memory::Memory,
+};
 
 /// How many decided and expired approvals are looked back on.
 const RECENT: usize = 200;

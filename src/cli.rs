@@ -74,6 +74,15 @@ pub enum Command {
     Agent(AgentCommand),
     /// Read the audit log
     Audit(AuditArgs),
+    /// List the calls that wait for a person's decision
+    Approvals(ApprovalsArgs),
+    /// Approve a call that waits
+    Approve(DecideArgs),
+    /// Decline a call that waits
+    Decline(DecideArgs),
+    /// Say who may decide on the page /approvals of `http`
+    #[command(subcommand)]
+    Approver(ApproverCommand),
     /// Run the built-in Ironclad simulator alone
     Simulator(SimulatorArgs),
     /// Sign in through the browser; stdio, http, call and check then act as the user who allowed it
@@ -132,6 +141,56 @@ pub enum ToolsFormat {
     Anthropic,
     /// A table
     Markdown,
+}
+
+/// Flags of `approvals`.
+#[derive(Debug, Args)]
+pub struct ApprovalsArgs {
+    /// Those that were decided in the last week as well
+    #[arg(long)]
+    pub all: bool,
+    /// How to print them [default: text on a terminal, else json]
+    #[arg(long, value_enum)]
+    pub format: Option<ApprovalsFormat>,
+}
+
+/// How `approvals` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ApprovalsFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+}
+
+/// Flags of `approve` and `decline`.
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// The approval's id, as the refused call and `approvals` name it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Why; the agent is told
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Who may decide on the approvals page.
+#[derive(Debug, Subcommand)]
+pub enum ApproverCommand {
+    /// Make a sign-in token for somebody, and print it this once
+    Add {
+        /// Their name, as decisions record it
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// List who may decide
+    List,
+    /// Take somebody's token back
+    Remove {
+        /// Their name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 /// Flags of `audit`.

@@ -3,6 +3,7 @@
 //! 0 is done, 1 is work that failed, 2 is a command line or configuration that is wrong.
 
 mod agent;
+mod approvals;
 mod audit;
 mod call;
 mod check;
@@ -128,6 +129,10 @@ fn command(command: Command, AgentFlag { agent }: AgentFlag, options: Options) -
         Command::Agent(command) => agent::run(&command, &configured(options)?),
         Command::Demo => one_thread(async { Ok(demo::run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::Check => one_thread(check::run(configured(options))),
+        Command::Approvals(args) => one_thread(approvals::list(args, configured(options)?)),
+        Command::Approve(args) => one_thread(approvals::decide(args, true, configured(options)?)),
+        Command::Decline(args) => one_thread(approvals::decide(args, false, configured(options)?)),
+        Command::Approver(command) => approvals::approver(command, &configured(options)?),
         Command::Audit(args) => audit::run(&args, &configured(options)?),
         Command::Simulator(args) => simulator::run(args, &configured(options)?),
         Command::Login(args) => one_thread(login::run(args, configured(options)?)),

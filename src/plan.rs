@@ -226,16 +226,13 @@ impl PlanKey {
     /// The key that follows from the one secret of an account, apart from all others that follow from it.
     #[must_use]
     pub fn derive(secret: &[u8; 32]) -> Self {
-        Self(mac(secret, b"ironclad-mcp plan 1"))
+        Self(derived(secret, "ironclad-mcp plan 1"))
     }
 
     /// The plan as the caller keeps it.
     #[must_use]
     pub fn seal(&self, plan: &Plan) -> String {
-        let mut sealed = serde_json::to_vec(plan).unwrap_or_default();
-        let tag = mac(&self.0, &sealed);
-        sealed.extend(tag.iter().take(TAG_BYTES));
-        URL_SAFE_NO_PAD.encode(sealed)
+        seal_bytes(&self.0, &serde_json::to_vec(plan).unwrap_or_default())
     }
 
     /// The plan in a text, or `None` where it was altered or is none of ours.
@@ -244,13 +241,33 @@ impl PlanKey {
         if text.len() > LONGEST {
             return None;
         }
-        let sealed = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;
-        let (content, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG_BYTES)?)?;
-        let mut expected = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
-        expected.update(content);
-        expected.verify_truncated_left(tag).ok()?;
-        serde_json::from_slice(content).ok()
+        serde_json::from_slice(&open_bytes(&self.0, text)?).ok()
     }
+}
+
+/// A key for one use, which tells nothing of the secret that it follows from, nor of the keys for other uses.
+#[must_use]
+pub fn derived(secret: &[u8; 32], r#use: &str) -> [u8; 32] {
+    mac(secret, r#use.as_bytes())
+}
+
+/// Bytes as text that only the holder of the key can make.
+#[must_use]
+pub fn seal_bytes(key: &[u8; 32], content: &[u8]) -> String {
+    let tag = mac(key, content);
+    let sealed: Vec<u8> = content.iter().chain(tag.iter().take(TAG_BYTES)).copied().collect();
+    URL_SAFE_NO_PAD.encode(sealed)
+}
+
+/// The bytes in such a text, or `None` where it was altered.
+#[must_use]
+pub fn open_bytes(key: &[u8; 32], text: &str) -> Option<Vec<u8>> {
+    let sealed = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;
+    let (content, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG_BYTES)?)?;
+    let mut expected = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    expected.update(content);
+    expected.verify_truncated_left(tag).ok()?;
+    Some(content.to_vec())
 }
 
 fn mac(key: &[u8; 32], content: &[u8]) -> [u8; 32] {

@@ -1,5 +1,6 @@
 //! How clients reach the server: lines on stdin and stdout, or Streamable HTTP.
 
+mod approvals;
 mod http;
 mod stdio;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "conformance")]
 pub use self::http::serve_http_as;
 pub use self::{
+    approvals::ApprovalsPage,
     http::{HttpSettings, Patience, serve_http},
     stdio::{serve_lines, serve_stdio},
 };

@@ -55,6 +55,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         max_sessions: 100,
         session_timeout: Duration::from_secs(60),
         patience: Patience::default(),
+        approvals: None,
     };
     let stop = Stop::default();
     let stopped = stop.clone();

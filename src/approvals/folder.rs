@@ -99,7 +99,11 @@ fn named(folder: &Path, id: &str, ending: &str) -> Option<PathBuf> {
     is_id(id).then(|| folder.join(format!("{id}{ending}")))
 }
 
-fn make(folder: &Path) -> io::Result<()> {
+/// Makes a folder that only its owner can look into.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

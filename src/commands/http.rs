@@ -5,13 +5,21 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use super::{CommandError, Ended, all_cores, console::complain, reload::Reload, stdio::warn_without_credentials, stop};
+use secrecy::ExposeSecret as _;
+
+use super::{
+    CommandError, Ended, all_cores, approvals::operator, console::complain, reload::Reload,
+    stdio::warn_without_credentials, stop,
+};
 use crate::{
+    approvals::{Approver, Approvers},
     assembly::{self, Assembly},
     cli::HttpArgs,
     config::{CallerAuth, Config, Options},
+    dispatch::Plans,
+    policy::Confirm,
     server::{Recognition, Server},
-    transport::{self, HttpSettings, Patience},
+    transport::{self, ApprovalsPage, HttpSettings, Patience},
 };
 
 /// How long the tasks of open connections may take to write their last audit lines.
@@ -61,6 +69,8 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     if config.download_folder.take().is_some() {
         tracing::warn!("--download-dir is for stdio; nothing is saved for callers over HTTP");
     }
+    let approvers = config.state.as_deref().map(Approvers::below);
+    let waits = config.policy.confirm == Confirm::Always;
     let mut settings = HttpSettings {
         listen: args.listen,
         callers: None,
@@ -70,6 +80,7 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
         max_sessions: config.max_sessions,
         session_timeout: config.session_timeout,
         patience: Patience::default(),
+        approvals: None,
     };
     let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
     let (auth, reload) = (config.auth, Reload::of(&config, options, simulated));
@@ -84,6 +95,8 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
             Recognition::Verified
         }
     };
+    let page = page(&dispatch.plans, approvers, (waits, settings.allowed_hosts.clone()))?;
+    settings.approvals = Some(Arc::new(page));
     let server = Server::new(dispatch, catalog, launchers, roster, recognition);
     let ready = |address| complain(&format!("listening on http://{address}/mcp"));
     let served = transport::serve_http(server, &settings, stop, ready).await;
@@ -91,4 +104,23 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     drop(simulator);
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page where people decide. If calls will wait for them and nobody was given a token, one is told that lasts as long
+/// as this process; it goes to stderr and into no log.
+fn page(
+    plans: &Plans,
+    approvers: Option<Approvers>,
+    (waits, hosts): (bool, Vec<String>),
+) -> Result<ApprovalsPage, CommandError> {
+    let io = || CommandError::io("the approvers in the state directory cannot be read");
+    let kept = approvers.as_ref().map(Approvers::all).transpose().map_err(io())?;
+    let mut once = None;
+    if waits && kept.is_none_or(|kept| kept.is_empty()) {
+        let (approver, token) = Approver::new(&operator()).map_err(io())?;
+        complain(&format!("sign in to /approvals with {} (until this server ends)", token.expose_secret()));
+        once = Some(approver);
+    }
+    let (shared, clock, key) = (Arc::clone(&plans.shared), Arc::clone(&plans.clock), plans.page_key);
+    Ok(ApprovalsPage { shared, clock, key, approvers, once, hosts })
 }

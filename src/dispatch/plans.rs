@@ -18,7 +18,7 @@ use crate::{
     audit::{Decision, Record},
     catalog::Tool,
     error::{ArgumentFault, CallError, Code, Outcome},
-    plan::{Plan, PlanKey, Terms, request_digest},
+    plan::{Plan, PlanKey, Terms, derived, request_digest},
     policy,
     request::{Content, Request},
 };
@@ -38,6 +38,8 @@ pub struct Plans {
     pub shared: Arc<dyn Shared>,
     /// The time.
     pub clock: Clock,
+    /// The key that seals sessions of the approvals page.
+    pub page_key: [u8; 32],
     /// How long a call waits for a person's decision out of band.
     pub approval_life: Duration,
 }
@@ -46,7 +48,8 @@ impl Plans {
     /// Plans sealed under what follows from `secret`.
     #[must_use]
     pub fn new(secret: &[u8; 32], shared: Arc<dyn Shared>, approval_life: Duration) -> Self {
-        Self { key: PlanKey::derive(secret), shared, clock: Arc::new(approvals::now), approval_life }
+        let page_key = derived(secret, "ironclad-mcp approvals page 1");
+        Self { key: PlanKey::derive(secret), page_key, shared, clock: Arc::new(approvals::now), approval_life }
     }
 
     /// The present second.

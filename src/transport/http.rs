@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::{bounds::Gate, callers::Callers, sessions::Sessions};
-use super::{LAST_ANSWERS, Stop, TransportError, last_calls};
+use super::{ApprovalsPage, LAST_ANSWERS, Stop, TransportError, approvals, last_calls};
 use crate::{roster::LiveRoster, server::Server};
 
 /// Where to listen, whom to believe, and how much to take on.
@@ -39,6 +39,8 @@ pub struct HttpSettings {
     pub session_timeout: Duration,
     /// How long a client may take to send the head or the body of a request.
     pub patience: Patience,
+    /// The page where people decide; `None` is without.
+    pub approvals: Option<Arc<ApprovalsPage>>,
 }
 
 /// How long a client may take.
@@ -56,7 +58,7 @@ impl Default for Patience {
     }
 }
 
-const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+pub(super) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
 /// Serves clients until the server is told to stop and the calls under way have ended. `ready` learns the address.
@@ -155,11 +157,13 @@ fn router(
         Some(cors) => mcp.layer(cors),
         None => mcp,
     };
+    let page = settings.approvals.clone().map(approvals::routes).unwrap_or_default();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .with_state(server)
         .merge(mcp)
+        .merge(page)
 }
 
 async fn readyz(State(server): State<Server>) -> (StatusCode, &'static str) {

@@ -1,6 +1,7 @@
 //! The program as users start it: its streams, its signals, its exit codes.
 
 mod agents;
+mod approvals;
 mod audit;
 mod commands;
 mod http;

@@ -45,6 +45,7 @@ impl House {
             max_sessions: 100,
             session_timeout: Duration::from_secs(60),
             patience: Patience::default(),
+            approvals: None,
         };
         change(&mut settings);
         let (tell, told) = tokio::sync::oneshot::channel();
