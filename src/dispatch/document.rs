@@ -181,6 +181,10 @@ impl Receiver for Document<'_> {
             return Err(Unsound::TooLarge(usize::try_from(size).unwrap_or(usize::MAX)));
         }
         let essence = self.head.media_type.as_deref().and_then(|text| text.split(';').next()).map(str::trim);
+        if essence == Some("text/html") && self.head.disposition.is_none() {
+            // No document comes without its name: this is a page that says that something went wrong.
+            return Err(Unsound::Malformed);
+        }
         let media_type = essence.filter(|text| !text.is_empty()).unwrap_or("application/octet-stream").to_owned();
         let filename = self.head.disposition.as_deref().and_then(filename).unwrap_or_else(|| self.document_key.into());
         let digest = std::mem::replace(&mut self.digest, Sha256::new()).finalize();

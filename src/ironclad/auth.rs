@@ -142,7 +142,7 @@ impl AuthError {
 enum Source {
     Nobody,
     Token(SecretString),
-    Client(Box<ByClient>),
+    Client(Arc<ByClient>),
     Login(Box<Kept>),
 }
 
@@ -167,7 +167,7 @@ impl Auth {
                     Wanted::Needed(_) => Grants::default(),
                 };
                 let endpoint = Endpoint { origin: origin.to_owned(), id, secret };
-                (Source::Client(Box::new(ByClient::new(endpoint, scopes))), known)
+                (Source::Client(Arc::new(ByClient::new(endpoint, scopes))), known)
             }
         };
         Self { source, grants: watch::Sender::new(Arc::new(grants)) }

@@ -11,6 +11,8 @@ mod binary;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod cancellation;
+#[cfg(test)]
 mod completion;
 #[cfg(test)]
 mod documents;
@@ -47,6 +49,8 @@ mod openapi;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
 mod prompts;
 #[cfg(test)]
 mod queueing;
@@ -63,8 +67,12 @@ mod samples;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod updates;
+#[cfg(test)]
+mod ways;

@@ -15,7 +15,7 @@ use ironclad_mcp::{
     audit::{AuditLog, Target},
     catalog::Catalog,
     cursor::CursorKey,
-    dispatch::{Dispatch, Drain, Holds, Plans},
+    dispatch::{Dispatch, Drain, Grace, Holds, Plans},
     download::DownloadFolder,
     forms::Forms,
     ironclad::{
@@ -59,6 +59,8 @@ pub(crate) struct Setting {
     /// Whether the server keeps to Ironclad's rate limits by itself.
     pub(crate) rate_budget: Option<limiter::Settings>,
     pub(crate) rate_limit_wait: Duration,
+    /// How long calls under way may take once the server is told to stop.
+    pub(crate) grace: Grace,
     /// Instead of the simulator's own.
     pub(crate) client_secret: Option<String>,
     /// A static token signs in instead of the client, and bodies name the acting user.
@@ -102,6 +104,7 @@ impl Default for Setting {
             timeout: Duration::from_secs(10),
             rate_budget: None,
             rate_limit_wait: Duration::from_secs(1),
+            grace: Grace::TOLD,
             client_secret: None,
             static_token: false,
             scopes: None,
@@ -438,7 +441,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, au
         client: ironclad::Client::new(settings, auth),
         forms: Forms::new(setting.template_refresh),
         records: RecordTypes::new(setting.template_refresh),
-        drain: Drain::default(),
+        drain: Drain::new(setting.grace),
         holds: Holds::default(),
         cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
         state_key: [7; 32],

@@ -9,7 +9,7 @@ use std::{
 };
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::{
     AuthError,
@@ -30,7 +30,7 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct ByClient {
     endpoint: Endpoint,
     wanted: Wanted,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -49,17 +49,17 @@ struct Fetched {
 
 impl ByClient {
     pub(super) fn new(endpoint: Endpoint, wanted: Wanted) -> Self {
-        Self { endpoint, wanted, state: Mutex::new(State::default()) }
+        Self { endpoint, wanted, state: Arc::default() }
     }
 
     pub(super) async fn token(
-        &self,
+        self: &Arc<Self>,
         http: &reqwest::Client,
         refused: Option<&SecretString>,
         grants: &watch::Sender<Arc<Grants>>,
     ) -> Result<SecretString, AuthError> {
         // Held while fetching: whoever else needs the token waits here for the same one.
-        let mut state = self.state.lock().await;
+        let state = Arc::clone(&self.state).lock_owned().await;
         let now = Instant::now();
         let known = state.fetched.as_ref();
         let known = known.filter(|known| refused.is_none_or(|no| no.expose_secret() != known.token.expose_secret()));
@@ -67,12 +67,25 @@ impl ByClient {
             return Ok(known.token.clone());
         }
         let serves = known.filter(|known| known.ends > now).map(|known| known.token.clone());
-        match Box::pin(self.fetch(http, &mut state, grants)).await {
+        // In a task of its own: the call that asked first may be cancelled, and others wait for the token.
+        let (client, http, grants) = (Arc::clone(self), http.clone(), grants.clone());
+        let renewing = tokio::spawn(async move { client.renew(&http, state, serves, &grants).await });
+        renewing.await.unwrap_or(Err(AuthError::NoToken))
+    }
+
+    async fn renew(
+        &self,
+        http: &reqwest::Client,
+        mut state: OwnedMutexGuard<State>,
+        serves: Option<SecretString>,
+        grants: &watch::Sender<Arc<Grants>>,
+    ) -> Result<SecretString, AuthError> {
+        match self.fetch(http, &mut state, grants).await {
             Ok(token) => Ok(token),
             Err(error) => {
                 let (Some(token), Some(fetched)) = (serves, state.fetched.as_mut()) else { return Err(error) };
                 tracing::warn!(%error, "the token cannot be renewed; it still serves");
-                fetched.until = (now + PAUSE).min(fetched.ends);
+                fetched.until = (Instant::now() + PAUSE).min(fetched.ends);
                 Ok(token)
             }
         }
