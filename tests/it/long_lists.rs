@@ -100,7 +100,7 @@ async fn a_page_that_fails_shortens_the_list_and_the_cursor_asks_for_it_again() 
 
 #[tokio::test]
 async fn twenty_thousand_records_come_exactly_once() {
-    // A hundred thousand are walked by tests/clients/memory.py, with the release build.
+    // A hundred thousand are walked by tests/clients/large.py, with the release build.
     let stage = Stage::with(repository(20_000)).await;
     let found = walk(&stage, &json!({"limit": 1000, "fields": ["id"]}), async |_| ()).await.concat();
     let distinct: BTreeSet<&String> = found.iter().collect();
