@@ -104,8 +104,10 @@ async fn the_newest_come_first_and_the_long_past_are_gone() {
     let (_folder, both) = both();
     for shared in both {
         let ids: Vec<String> = (0..3).map(|_| new_id().unwrap()).collect();
+        // Read once: a second that ends between two of them would turn their order.
+        let newest = now();
         for (age, id) in ids.iter().enumerate() {
-            let filed = now() - i64::try_from(age).unwrap();
+            let filed = newest - i64::try_from(age).unwrap();
             shared.file(Approval { filed, ..approval(id) }).await.unwrap();
         }
         let old = Approval { expires: now() - RECENT_SECONDS - 10, ..approval(&new_id().unwrap()) };
