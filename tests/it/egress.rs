@@ -11,7 +11,7 @@ use ironclad_mcp::{
     audit::{AuditLog, Expected, Target, verify},
     egress::{Mode, Settings as Egress},
     ironclad::{
-        Client, Errand, Failure, Head, Receiver, Settings, Unsound,
+        Client, Errand, Failure, Settings,
         auth::{Auth, Credentials},
         retry::Patience,
     },
@@ -22,7 +22,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::support::text;
+use crate::support::{Collected, text};
 
 /// A host that leads every request to `location`, or answers it.
 async fn host(location: Option<String>) -> u16 {
@@ -37,25 +37,6 @@ async fn host(location: Option<String>) -> u16 {
     });
     tokio::spawn(axum::serve(listener, router).into_future());
     port
-}
-
-struct Body(Vec<u8>);
-
-impl Receiver for Body {
-    type Answer = Vec<u8>;
-
-    fn begin(&mut self, _head: &Head) {
-        self.0.clear();
-    }
-
-    fn push(&mut self, chunk: &[u8]) -> bool {
-        self.0.extend_from_slice(chunk);
-        true
-    }
-
-    fn finish(&mut self) -> Result<Vec<u8>, Unsound> {
-        Ok(self.0.clone())
-    }
 }
 
 /// A client of a host, and the log of where it went.
@@ -93,7 +74,7 @@ impl Traveller {
             effect: Effect::Read,
         };
         let nobody = ActingUser::default();
-        self.client.send(&request, &mut Body(Vec::new()), Errand::of(&nobody)).await.result.map(|(_, body)| body)
+        self.client.send(&request, &mut Collected::default(), Errand::of(&nobody)).await.result.map(|(_, body)| body)
     }
 
     fn log(&self) -> std::path::PathBuf {

@@ -10,7 +10,7 @@ use axum::{
 };
 use ironclad_mcp::{
     ironclad::{
-        Client, Errand, Failure, Head, Receiver, Settings, Unsound,
+        Client, Errand, Failure, Head, Settings,
         auth::{Auth, Credentials},
         retry::Patience,
     },
@@ -18,6 +18,8 @@ use ironclad_mcp::{
     request::{ActingUser, Request},
 };
 use tokio::{net::TcpListener, sync::Mutex};
+
+use crate::support::Collected;
 
 /// A host that redirects `/public/api/v1/to/...` to wherever it was told, and remembers what it was sent.
 struct Host {
@@ -58,27 +60,6 @@ async fn answer(State(seen): State<Arc<Seen>>, request: HttpRequest) -> Response
     }
 }
 
-/// Collects a body.
-#[derive(Default)]
-struct Body(Vec<u8>);
-
-impl Receiver for Body {
-    type Answer = Vec<u8>;
-
-    fn begin(&mut self, _head: &Head) {
-        self.0.clear();
-    }
-
-    fn push(&mut self, chunk: &[u8]) -> bool {
-        self.0.extend_from_slice(chunk);
-        true
-    }
-
-    fn finish(&mut self) -> Result<Vec<u8>, Unsound> {
-        Ok(self.0.clone())
-    }
-}
-
 async fn send(host: &Host, effect: Effect) -> Result<Vec<u8>, Failure> {
     let origin = host.url("");
     let settings = Settings {
@@ -94,7 +75,7 @@ async fn send(host: &Host, effect: Effect) -> Result<Vec<u8>, Failure> {
     let request = Request { api: Api::Public, method, path, query: Vec::new(), body: None, files: Vec::new(), effect };
     let client = Client::new(settings, auth);
     let user = ActingUser { email: Some("maya@acme.example".into()), id: None };
-    client.send(&request, &mut Body::default(), Errand::of(&user)).await.result.map(|(_, body)| body)
+    client.send(&request, &mut Collected::default(), Errand::of(&user)).await.result.map(|(_, body)| body)
 }
 
 #[tokio::test]

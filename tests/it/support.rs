@@ -19,7 +19,7 @@ use ironclad_mcp::{
     download::DownloadFolder,
     forms::Forms,
     ironclad::{
-        self,
+        self, Head, Receiver, Unsound,
         auth::{Auth, Credentials, Wanted},
         limiter,
         retry::Patience,
@@ -487,4 +487,25 @@ pub(crate) fn waiting(error: &Value) -> (String, String) {
 /// The text of a JSON value that must be a string.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+/// Collects the body of an answer, for tests of the client alone.
+#[derive(Default)]
+pub(crate) struct Collected(Vec<u8>);
+
+impl Receiver for Collected {
+    type Answer = Vec<u8>;
+
+    fn begin(&mut self, _head: &Head) {
+        self.0.clear();
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> bool {
+        self.0.extend_from_slice(chunk);
+        true
+    }
+
+    fn finish(&mut self) -> Result<Vec<u8>, Unsound> {
+        Ok(std::mem::take(&mut self.0))
+    }
 }
