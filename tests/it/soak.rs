@@ -99,7 +99,9 @@ impl Field {
             let modern = ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
             clients.push(config.serve_with_lifecycle(wire, modern).await.unwrap());
         }
-        Self { simulator, clients, servers, stop, http: reqwest::Client::new(), folder }
+        // A pool may open another connection before the last one is back, and would keep both.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        Self { simulator, clients, servers, stop, http, folder }
     }
 
     async fn page(&self, path: &str) -> Value {
@@ -119,8 +121,14 @@ impl Field {
         for server in self.servers.drain(..) {
             server.await.unwrap();
         }
-        // Dropped with their servers, the connections end when the simulator has read what is in them; ours stays.
-        while self.page("connections").await["open"] != 1 {}
+        // Dropped with their servers, the connections end when the simulator has read what is in them. What is left is the
+        // one that asks, since ours are not kept.
+        let alone = async {
+            while self.page("connections").await["open"] != 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), alone).await.expect("a server's connection is still open");
     }
 }
 
