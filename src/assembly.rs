@@ -30,6 +30,7 @@ use crate::{
         Client,
         auth::{Auth, Credentials},
     },
+    keys::{Key, Ring},
     launch_tools::{Choice, Launchers},
     masking::learned,
     record_types::RecordTypes,
@@ -77,13 +78,12 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
         with_login(&login, &mut config);
     }
     let roster = roster(&config, &catalog)?;
-    let Config { ironclad, secrets, audit, state, approval_life, .. } = config;
+    let Config { ironclad, secrets, state_keys, audit, state, approval_life, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
     let is_static = matches!(credentials, Some(Credentials::Token(_)));
     let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
-    let cursor_key = CursorKey::for_account(&origin, client_id);
-    let state_key = state_key(&origin, &secrets);
+    let (state_keys, cursor_key) = keys(state_keys.as_ref(), (&origin, client_id), &secrets);
     let auth = Auth::new(credentials, &origin);
     let destinations = AuditLog::new(audit.of_destinations()).rotated(config.audit_rotation);
     let client = Client::new(ironclad, auth).with_egress(config.egress, Some(Arc::new(destinations)));
@@ -97,8 +97,8 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
         audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
         drain: Drain::default(),
         cursor_key,
-        state_key,
-        plans: Plans::new(&state_key, approvals::below(state), approval_life),
+        plans: Plans::new(&state_keys, approvals::below(state), approval_life),
+        state_keys,
         user_in_bodies: is_static,
         max_result_bytes: config.max_result_bytes,
         max_document_bytes: config.max_document_bytes,
@@ -115,11 +115,26 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     Ok(Assembly { dispatch: Arc::new(dispatch), catalog, launchers, roster })
 }
 
+/// The keys of one account: those that seal plans and questions, and those that seal cursors.
+///
+/// What the operator gave is bound to the account, so that one key for two of them opens nothing of the other's.
+fn keys(given: Option<&Ring>, account: (&str, &str), secrets: &Secrets) -> (Ring, CursorKey) {
+    let (origin, client_id) = account;
+    match given {
+        Some(given) => {
+            let keys = given.derived(&format!("ironclad-mcp state key 1 {} {origin} {client_id}", origin.len()));
+            let cursors = CursorKey::derive(&keys);
+            (keys, cursors)
+        }
+        None => (state_key(origin, secrets).into(), CursorKey::for_account(origin, client_id)),
+    }
+}
+
 /// The key that seals a question while its answer is with the client.
 ///
 /// It follows from the credentials, so that any instance can take the answer. A client that could work it out could
 /// answer for the person, so nothing public will do.
-fn state_key(origin: &str, secrets: &Secrets) -> [u8; 32] {
+fn state_key(origin: &str, secrets: &Secrets) -> Key {
     let token = secrets.access_token.as_ref();
     let secret = token.or(secrets.client.as_ref().map(|client| &client.secret)).map(ExposeSecret::expose_secret);
     let mut digest = Sha256::new();
@@ -223,6 +238,19 @@ mod tests {
         assert_ne!(state_key("https://a.example", &secrets), state_key("https://b.example", &secrets));
         let none = Secrets::default();
         assert_ne!(state_key("https://a.example", &none), state_key("https://a.example", &none));
+    }
+
+    #[test]
+    fn given_keys_are_bound_to_the_account_and_need_no_secret() {
+        let ring = Ring::read("q1Zt0s0m3Kx9vYy2n8fQhB4cR7uJ5wLdGiEoTpAbCdE=").unwrap();
+        let of = |origin, client| keys(Some(&ring), (origin, client), &Secrets::default()).0;
+        assert_eq!(of("https://a.example", "c"), of("https://a.example", "c"));
+        assert_ne!(of("https://a.example", "c"), of("https://b.example", "c"));
+        assert_ne!(of("https://a.example", "c"), of("https://a.example", "d"));
+        let mut given = config();
+        given.state_keys = Some(ring.clone());
+        let sealed = assemble(given).unwrap().dispatch.state_keys.clone();
+        assert_eq!(sealed, of(config().ironclad.origin.as_str(), ""));
     }
 
     #[test]

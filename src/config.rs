@@ -35,6 +35,7 @@ use crate::{
         region::{Origin, Region},
         retry::Patience,
     },
+    keys::Ring,
     policy,
     request::ActingUser,
 };
@@ -59,6 +60,8 @@ pub struct Config {
     pub ironclad: ironclad::Settings,
     /// What may sign in.
     pub secrets: Secrets,
+    /// `--state-key`; `None` is what follows from the secrets.
+    pub state_keys: Option<Ring>,
     /// `--scopes`; empty is what the published tools need.
     pub scopes: Vec<String>,
     /// `--simulator`
@@ -157,14 +160,17 @@ pub fn load(command_line: Options) -> Result<Config, ConfigError> {
 
 /// The same in any environment, for tests.
 pub(crate) fn load_from(command_line: Options, environment: Environment<'_>) -> Result<Config, ConfigError> {
-    let mut options = command_line.without_empty().over(Options::from_environment(environment)?.without_empty());
+    let command_line = command_line.without_empty();
+    let key_file = command_line.state_key.clone();
+    let mut options = command_line.over(Options::from_environment(environment)?.without_empty());
     if let Some(path) = options.config.clone() {
         options = options.over(read_file(path)?.without_empty());
     }
     // Real credentials have no business with the simulator, not even to be found wrong.
     let simulator = options.simulator.unwrap_or_default();
     let secrets = if simulator { Secrets::default() } else { Secrets::from_environment(environment)? };
-    checked(options, secrets, environment)
+    let state_keys = secrets::state_keys((key_file, options.state_key.take()), environment)?;
+    checked(options, (secrets, state_keys), environment)
 }
 
 fn read_file(path: PathBuf) -> Result<Options, ConfigError> {
@@ -190,7 +196,11 @@ fn advice(key: &str, known: &[String]) -> String {
     known.iter().min_by_key(distance).map(|nearest| format!("did you mean {nearest}?")).unwrap_or_default()
 }
 
-fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> Result<Config, ConfigError> {
+fn checked(
+    options: Options,
+    (secrets, state_keys): (Secrets, Option<Ring>),
+    environment: Environment<'_>,
+) -> Result<Config, ConfigError> {
     let state = state_directory(environment).map(|folder| folder.join("ironclad-mcp"));
     let audit = options.audit_log.clone().or_else(|| state.as_ref().map(|folder| folder.join("audit.jsonl")));
     let max_sessions = number("max_sessions", options.max_sessions, 2000, (1, 1_000_000))?;
@@ -246,6 +256,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         program: None,
         audit: audit.map(|path| if path == Path::new("-") { audit::Target::Stderr } else { audit::Target::File(path) }),
         secrets,
+        state_keys,
     })
 }
 

@@ -7,6 +7,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::keys::{Key, Ring};
+
 /// The bytes of the tag that a cursor carries: half a SHA-256 is past any guessing.
 const TAG_BYTES: usize = 16;
 const CALL_BYTES: usize = 8;
@@ -21,15 +23,9 @@ pub struct Spot {
     pub mark: u64,
 }
 
-/// The key under which cursors are sealed.
-#[derive(Clone)]
-pub struct CursorKey([u8; 32]);
-
-impl std::fmt::Debug for CursorKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CursorKey(…)")
-    }
-}
+/// The keys under which cursors are sealed.
+#[derive(Debug, Clone)]
+pub struct CursorKey(Ring);
 
 impl CursorKey {
     /// The key for one Ironclad host and client, the same on every instance that serves them.
@@ -40,13 +36,14 @@ impl CursorKey {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part.as_bytes());
         }
-        Self(digest.finalize().into())
+        let key: Key = digest.finalize().into();
+        Self(key.into())
     }
 
-    fn tag(&self, payload: &[u8]) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
-        mac.update(payload);
-        Some(mac)
+    /// The keys that follow from those of an account, apart from all others that follow from them.
+    #[must_use]
+    pub fn derive(secrets: &Ring) -> Self {
+        Self(secrets.derived("ironclad-mcp list cursor 3"))
     }
 
     /// The cursor for a place of the list that `call` asks for.
@@ -56,7 +53,7 @@ impl CursorKey {
         sealed.extend_from_slice(&spot.offset.to_be_bytes());
         sealed.extend_from_slice(&spot.mark.to_be_bytes());
         sealed.extend_from_slice(call);
-        if let Some(mac) = self.tag(&sealed) {
+        if let Some(mac) = tag(self.0.first(), &sealed) {
             sealed.extend(mac.finalize().into_bytes().iter().take(TAG_BYTES));
         }
         URL_SAFE_NO_PAD.encode(sealed)
@@ -70,7 +67,10 @@ impl CursorKey {
         if tag.len() != TAG_BYTES {
             return None;
         }
-        self.tag(payload)?.verify_truncated_left(tag).ok()?;
+        let is_sealed_by = |key| self::tag(key, payload).is_some_and(|mac| mac.verify_truncated_left(tag).is_ok());
+        if !self.0.all().any(is_sealed_by) {
+            return None;
+        }
         let (offset, rest) = payload.split_first_chunk()?;
         let (mark, sealed_call) = rest.split_first_chunk()?;
         if sealed_call != call {
@@ -78,6 +78,12 @@ impl CursorKey {
         }
         Some(Spot { offset: u64::from_be_bytes(*offset), mark: u64::from_be_bytes(*mark) })
     }
+}
+
+fn tag(key: &Key, payload: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(payload);
+    Some(mac)
 }
 
 /// A digest of what a list call asks for: the tool and every argument that decides which items there are.

@@ -62,6 +62,7 @@ use crate::{
         json::Json,
         limiter::{Bucket, Share},
     },
+    keys::Ring,
     manifest::{self, Entry},
     policy::{self, Verdict},
     record_types::{RecordTypes, Types},
@@ -92,8 +93,8 @@ pub struct Dispatch {
     pub drain: Drain,
     /// The key of list cursors.
     pub cursor_key: CursorKey,
-    /// The key of the state that a client brings back with a person's answer.
-    pub state_key: [u8; 32],
+    /// The keys of the state that a client brings back with a person's answer.
+    pub state_keys: Ring,
     /// The plans of dry runs, and the calls that wait for a person.
     pub plans: Plans,
     /// Whether bodies name the acting user, as a static token wants it.

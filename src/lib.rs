@@ -32,7 +32,7 @@
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
 //! 2 the world  ironclad audit approvals roster upload download masking
-//! 1 rules      arguments policy agents request answer cursor plan launch_form record_values typed_values formula
+//! 1 rules      arguments policy agents request answer cursor plan keys launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri egress visible   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
@@ -60,6 +60,7 @@ pub mod error;
 pub mod forms;
 pub mod formula;
 pub mod ironclad;
+pub mod keys;
 pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     arguments::Args,
     error::ArgumentFault,
+    keys::{Key, Ring, mac},
     request::{Content, Request},
 };
 
@@ -212,27 +213,21 @@ pub fn request_digest(request: &Request, as_user: Option<&str>, files: &[String]
     digest_of(&json!({"request": request.to_json(), "as": as_user, "contents": contents}))
 }
 
-/// The key under which plans are sealed.
-#[derive(Clone)]
-pub struct PlanKey([u8; 32]);
-
-impl std::fmt::Debug for PlanKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PlanKey(…)")
-    }
-}
+/// The keys under which plans are sealed.
+#[derive(Debug, Clone)]
+pub struct PlanKey(Ring);
 
 impl PlanKey {
-    /// The key that follows from the one secret of an account, apart from all others that follow from it.
+    /// The keys that follow from those of an account, apart from all others that follow from them.
     #[must_use]
-    pub fn derive(secret: &[u8; 32]) -> Self {
-        Self(derived(secret, "ironclad-mcp plan 1"))
+    pub fn derive(secrets: &Ring) -> Self {
+        Self(secrets.derived("ironclad-mcp plan 1"))
     }
 
     /// The plan as the caller keeps it.
     #[must_use]
     pub fn seal(&self, plan: &Plan) -> String {
-        seal_bytes(&self.0, &serde_json::to_vec(plan).unwrap_or_default())
+        seal_bytes(self.0.first(), &serde_json::to_vec(plan).unwrap_or_default())
     }
 
     /// The plan in a text, or `None` where it was altered or is none of ours.
@@ -241,44 +236,31 @@ impl PlanKey {
         if text.len() > LONGEST {
             return None;
         }
-        serde_json::from_slice(&open_bytes(&self.0, text)?).ok()
+        serde_json::from_slice(&open_sealed(&self.0, text)?).ok()
     }
-}
-
-/// A key for one use, which tells nothing of the secret that it follows from, nor of the keys for other uses.
-#[must_use]
-pub fn derived(secret: &[u8; 32], r#use: &str) -> [u8; 32] {
-    mac(secret, r#use.as_bytes())
 }
 
 /// Bytes as text that only the holder of the key can make.
 #[must_use]
-pub fn seal_bytes(key: &[u8; 32], content: &[u8]) -> String {
+pub fn seal_bytes(key: &Key, content: &[u8]) -> String {
     let tag = mac(key, content);
     let sealed: Vec<u8> = content.iter().chain(tag.iter().take(TAG_BYTES)).copied().collect();
     URL_SAFE_NO_PAD.encode(sealed)
 }
 
-/// The bytes in such a text, or `None` where it was altered.
+/// The bytes in a text that one of the keys sealed, or `None` where it was altered.
 #[must_use]
-pub fn open_bytes(key: &[u8; 32], text: &str) -> Option<Vec<u8>> {
+pub fn open_sealed(keys: &Ring, text: &str) -> Option<Vec<u8>> {
+    keys.all().find_map(|key| open_bytes(key, text))
+}
+
+fn open_bytes(key: &Key, text: &str) -> Option<Vec<u8>> {
     let sealed = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;
     let (content, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG_BYTES)?)?;
     let mut expected = Hmac::<Sha256>::new_from_slice(key).ok()?;
     expected.update(content);
     expected.verify_truncated_left(tag).ok()?;
     Some(content.to_vec())
-}
-
-fn mac(key: &[u8; 32], content: &[u8]) -> [u8; 32] {
-    match Hmac::<Sha256>::new_from_slice(key) {
-        Ok(mut mac) => {
-            mac.update(content);
-            mac.finalize().into_bytes().into()
-        }
-        // HMAC takes keys of any length.
-        Err(_) => *key,
-    }
 }
 
 #[cfg(test)]
@@ -303,7 +285,7 @@ mod tests {
     }
 
     fn key() -> PlanKey {
-        PlanKey::derive(&[7; 32])
+        PlanKey::derive(&[7; 32].into())
     }
 
     fn map(value: &Value) -> Map<String, Value> {
@@ -322,7 +304,7 @@ mod tests {
     #[test]
     fn another_key_opens_nothing() {
         let sealed = key().seal(&plan(&json!({})));
-        assert_eq!(PlanKey::derive(&[8; 32]).open(&sealed), None);
+        assert_eq!(PlanKey::derive(&[8; 32].into()).open(&sealed), None);
         for text in ["", "x", "AAAA", &sealed[1..], &"A".repeat(100_000)] {
             assert_eq!(key().open(text), None, "{text:.20}");
         }

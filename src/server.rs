@@ -149,8 +149,7 @@ impl Server {
         recognition: Recognition,
     ) -> Self {
         let tools = catalog.all().map(|tool| published(tool)).collect();
-        #[expect(deprecated, reason = "try_new checks that the key has 32 bytes, which its type says already")]
-        let states = RequestStateCodec::new(dispatch.state_key);
+        let states = elicitation::codec(&dispatch.state_keys);
         let server_info = serde_json::to_value(implementation()).unwrap_or_default();
         let launchers = Arc::new(launchers);
         let shared = Shared {

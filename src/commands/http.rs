@@ -121,6 +121,6 @@ fn page(
         complain(&format!("sign in to /approvals with {} (until this server ends)", token.expose_secret()));
         once = Some(approver);
     }
-    let (shared, clock, key) = (Arc::clone(&plans.shared), Arc::clone(&plans.clock), plans.page_key);
-    Ok(ApprovalsPage { shared, clock, key, approvers, once, hosts })
+    let (shared, clock, keys) = (Arc::clone(&plans.shared), Arc::clone(&plans.clock), plans.page_keys.clone());
+    Ok(ApprovalsPage { shared, clock, keys, approvers, once, hosts })
 }

@@ -230,6 +230,10 @@ pub struct Options {
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_SESSION_TIMEOUT", help_heading = "HTTP")]
     pub session_timeout: Option<u64>,
 
+    /// File with the keys that seal cursors, plans and questions, alike on every replica; the first seals, all open [default: follow from the credentials]
+    #[arg(long, global = true, value_name = "FILE", env = "IRONCLAD_STATE_KEY_FILE", help_heading = "Replicas")]
+    pub state_key: Option<PathBuf>,
+
     /// The agents, by name; in the file only
     #[arg(skip)]
     pub agents: Option<BTreeMap<String, AgentOptions>>,
@@ -313,6 +317,7 @@ impl Options {
             upload_dir: self.upload_dir.or(lower.upload_dir),
             download_dir: self.download_dir.or(lower.download_dir),
             auth: self.auth.or(lower.auth),
+            state_key: self.state_key.or(lower.state_key),
             agents: self.agents.or(lower.agents),
             allowed_host: self.allowed_host.or(lower.allowed_host),
             allowed_origin: self.allowed_origin.or(lower.allowed_origin),
@@ -346,7 +351,9 @@ impl Options {
         for text in texts {
             text.take_if(|text| text.trim().is_empty());
         }
-        for path in [&mut self.config, &mut self.manifests, &mut self.download_dir, &mut self.audit_log] {
+        for path in
+            [&mut self.config, &mut self.manifests, &mut self.download_dir, &mut self.state_key, &mut self.audit_log]
+        {
             path.take_if(|path| path.as_os_str().is_empty());
         }
         let lists = [

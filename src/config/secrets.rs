@@ -7,11 +7,15 @@ use std::{ffi::OsString, path::PathBuf};
 use secrecy::{SecretString, zeroize::Zeroizing};
 
 use super::{ConfigError, Environment};
-use crate::masking::learned;
+use crate::{
+    keys::Ring,
+    masking::{learn, learned},
+};
 
 const ACCESS_TOKEN: &str = "IRONCLAD_ACCESS_TOKEN";
 const CLIENT_ID: &str = "IRONCLAD_CLIENT_ID";
 const CLIENT_SECRET: &str = "IRONCLAD_CLIENT_SECRET";
+const STATE_KEY: &str = "IRONCLAD_STATE_KEY";
 
 /// What may sign in.
 #[derive(Debug, Clone, Default)]
@@ -52,19 +56,26 @@ impl Secrets {
     }
 }
 
-fn secret(name: &'static str, environment: Environment<'_>) -> Result<Option<SecretString>, ConfigError> {
-    let set = |variable: &str| environment(variable).filter(|value| !value.is_empty());
-    let text = match (set(name), set(&format!("{name}_FILE"))) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(ConfigError::SecretTwice { name }),
-        (Some(value), None) => into_text(name, value)?,
-        (None, Some(path)) => {
-            let path = PathBuf::from(path);
-            let text = std::fs::read(&path).map_err(|source| ConfigError::SecretUnreadable { name, path, source })?;
-            String::from_utf8(text).map_err(|_| ConfigError::SecretWrong { name, fault: "is not text" })?
-        }
+/// The keys of the file that the command line names, else those of the environment, else of the file that is `set`.
+pub(super) fn state_keys(
+    (named, set): (Option<PathBuf>, Option<PathBuf>),
+    environment: Environment<'_>,
+) -> Result<Option<Ring>, ConfigError> {
+    let given = match named {
+        Some(file) => Some(read_file(STATE_KEY, file)?),
+        None => text(STATE_KEY, environment)?,
     };
-    let text = Zeroizing::new(text);
+    let Some(text) = given.map(Ok).or_else(|| set.map(|file| read_file(STATE_KEY, file))).transpose()? else {
+        return Ok(None);
+    };
+    for key in text.split([',', ' ', '\t', '\r', '\n']).filter(|key| !key.is_empty()) {
+        learn(&SecretString::from(key));
+    }
+    Ring::read(&text).map(Some).map_err(|fault| ConfigError::invalid("state_key", fault))
+}
+
+fn secret(name: &'static str, environment: Environment<'_>) -> Result<Option<SecretString>, ConfigError> {
+    let Some(text) = text(name, environment)? else { return Ok(None) };
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     let fault = match text {
@@ -74,6 +85,23 @@ fn secret(name: &'static str, environment: Environment<'_>) -> Result<Option<Sec
         _ => return Ok(Some(SecretString::from(text))),
     };
     Err(ConfigError::SecretWrong { name, fault })
+}
+
+/// What stands in a variable, or in the file that is named for it.
+fn text(name: &'static str, environment: Environment<'_>) -> Result<Option<Zeroizing<String>>, ConfigError> {
+    let set = |variable: &str| environment(variable).filter(|value| !value.is_empty());
+    match (set(name), set(&format!("{name}_FILE"))) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(ConfigError::SecretTwice { name }),
+        (Some(value), None) => Ok(Some(Zeroizing::new(into_text(name, value)?))),
+        (None, Some(path)) => read_file(name, path.into()).map(Some),
+    }
+}
+
+fn read_file(name: &'static str, path: PathBuf) -> Result<Zeroizing<String>, ConfigError> {
+    let text = std::fs::read(&path).map_err(|source| ConfigError::SecretUnreadable { name, path, source })?;
+    let text = String::from_utf8(text).map_err(|_| ConfigError::SecretWrong { name, fault: "is not text" })?;
+    Ok(Zeroizing::new(text))
 }
 
 fn into_text(name: &'static str, value: OsString) -> Result<String, ConfigError> {

@@ -270,3 +270,26 @@ fn rate_limits_are_set_by_bucket_at_any_level() {
     let fault = load_line("ironclad-mcp", &[("IRONCLAD_RATE_LIMIT_SHARE", "half")]).unwrap_err().to_string();
     assert!(fault.contains("IRONCLAD_RATE_LIMIT_SHARE"), "{fault}");
 }
+
+#[test]
+fn state_keys_come_from_a_file_or_the_environment_and_weak_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["q1Zt0s0m3Kx9vYy2n8fQhB4cR7uJ5wLdGiEoTpAbCdE=", "UE9JVVl0cmV3cUxLSkhHRkRTQW1uYnZjeHoxMjM0NTY="];
+    let path = folder.path().join("keys");
+    std::fs::write(&path, format!("{two}\n{one}\n")).unwrap();
+    let path = path.display().to_string();
+    let keys =
+        |line: &str, variables: &[(&str, &str)], file: &str| load_three(line, variables, file).unwrap().state_keys;
+    assert_eq!(keys("", &[], ""), None);
+    let both = Some(Ring::read(&format!("{two} {one}")).unwrap());
+    assert_eq!(keys(&format!("--state-key {path}"), &[("IRONCLAD_STATE_KEY", one)], ""), both);
+    assert_eq!(keys("", &[("IRONCLAD_STATE_KEY_FILE", &path)], ""), both);
+    assert_eq!(keys("", &[], &format!("state_key = {path:?}")), both);
+    let of_environment = keys("--simulator", &[("IRONCLAD_STATE_KEY", one)], &format!("state_key = {path:?}"));
+    assert_eq!(of_environment, Some(Ring::read(one).unwrap()));
+    let weak = fault("", &[("IRONCLAD_STATE_KEY", "aHVudGVyMg==")], "");
+    assert!(weak.contains("--state-key") && weak.contains("holds 7 bytes") && !weak.contains("aHVu"), "{weak}");
+    let twice = fault("", &[("IRONCLAD_STATE_KEY", one), ("IRONCLAD_STATE_KEY_FILE", &path)], "");
+    assert!(twice.contains("IRONCLAD_STATE_KEY_FILE are both set"), "{twice}");
+    assert!(fault("--state-key /no/such/file", &[], "").contains("/no/such/file"));
+}

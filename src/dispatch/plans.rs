@@ -18,7 +18,8 @@ use crate::{
     audit::{Decision, Record},
     catalog::Tool,
     error::{ArgumentFault, CallError, Code, Outcome},
-    plan::{Plan, PlanKey, Terms, derived, request_digest},
+    keys::Ring,
+    plan::{Plan, PlanKey, Terms, request_digest},
     policy,
     request::{Content, Request},
 };
@@ -38,18 +39,18 @@ pub struct Plans {
     pub shared: Arc<dyn Shared>,
     /// The time.
     pub clock: Clock,
-    /// The key that seals sessions of the approvals page.
-    pub page_key: [u8; 32],
+    /// The keys that seal sessions of the approvals page.
+    pub page_keys: Ring,
     /// How long a call waits for a person's decision out of band.
     pub approval_life: Duration,
 }
 
 impl Plans {
-    /// Plans sealed under what follows from `secret`.
+    /// Plans sealed under what follows from `secrets`.
     #[must_use]
-    pub fn new(secret: &[u8; 32], shared: Arc<dyn Shared>, approval_life: Duration) -> Self {
-        let page_key = derived(secret, "ironclad-mcp approvals page 1");
-        Self { key: PlanKey::derive(secret), page_key, shared, clock: Arc::new(approvals::now), approval_life }
+    pub fn new(secrets: &Ring, shared: Arc<dyn Shared>, approval_life: Duration) -> Self {
+        let page_keys = secrets.derived("ironclad-mcp approvals page 1");
+        Self { key: PlanKey::derive(secrets), page_keys, shared, clock: Arc::new(approvals::now), approval_life }
     }
 
     /// The present second.

@@ -22,6 +22,7 @@ use super::is_modern;
 use crate::{
     approvals,
     dispatch::{Consent, Person, Plans, Question},
+    keys::{Key, Ring, derived},
 };
 
 /// How long a question waits for its answer.
@@ -63,6 +64,20 @@ struct State {
     id: String,
     /// What the person was shown.
     binding: String,
+}
+
+/// Seals what a client brings back with the first key, and opens it with any.
+pub(super) fn codec(keys: &Ring) -> RequestStateCodec {
+    // A sealed state names its key, and may not tell anything of it.
+    let name = |key| derived(key, "ironclad-mcp key name 1").iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let named: Vec<(String, &Key)> = keys.all().map(|key| (name(key), key)).collect();
+    let first: String = name(keys.first());
+    RequestStateCodec::new_with_keyring(&first, named).unwrap_or_else(|error| {
+        // It refuses short keys and equal names; a ring has neither.
+        tracing::error!(%error, "only the first state key is used for answers that clients bring back");
+        #[expect(deprecated, reason = "try_new checks that the key has 32 bytes, which its type says already")]
+        RequestStateCodec::new(*keys.first())
+    })
 }
 
 impl<'a> Asker<'a> {

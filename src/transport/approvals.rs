@@ -24,6 +24,7 @@ use super::http::LOOPBACK_HOSTS;
 use crate::{
     approvals::{self, Approver, Approvers, Decided, Decision, Shared, is_id},
     dispatch::Clock,
+    keys::Ring,
 };
 
 const STYLE: &str = include_str!("approvals/style.css");
@@ -49,8 +50,8 @@ pub struct ApprovalsPage {
     pub shared: Arc<dyn Shared>,
     /// The time.
     pub clock: Clock,
-    /// Seals sessions.
-    pub key: [u8; 32],
+    /// Seal sessions.
+    pub keys: Ring,
     /// Who may decide; `None` where there is no state directory.
     pub approvers: Option<Approvers>,
     /// Somebody whose token is good as long as this process.
@@ -77,7 +78,7 @@ impl ApprovalsPage {
     }
 
     fn sessions(&self) -> Sessions<'_> {
-        Sessions { key: &self.key, now: (self.clock)() }
+        Sessions { keys: &self.keys, now: (self.clock)() }
     }
 
     /// The session of a request, if its approver may still decide.
@@ -193,7 +194,7 @@ struct SignOut {
 }
 
 async fn sign_out(State(page): Desk, headers: HeaderMap, Form(form): Form<SignOut>) -> Response {
-    if page.session(&headers).is_none_or(|session| page.sessions().csrf(&session) != form.csrf) {
+    if page.session(&headers).is_none_or(|session| !page.sessions().is_csrf(&session, &form.csrf)) {
         return refusal(StatusCode::FORBIDDEN, "The form is not of this session; go back and reload the page.");
     }
     ([(header::SET_COOKIE, session::ENDED)], Redirect::to("/approvals")).into_response()
@@ -216,7 +217,7 @@ async fn decide(
     let Some(session) = page.session(&headers) else {
         return refusal(StatusCode::UNAUTHORIZED, "You are not signed in, or no longer; nothing was decided.");
     };
-    if page.sessions().csrf(&session) != form.csrf {
+    if !page.sessions().is_csrf(&session, &form.csrf) {
         return refusal(StatusCode::FORBIDDEN, "The form is not of this session; go back and reload the page.");
     }
     let approved = match form.decision.as_str() {

@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 6] = [
         "request",
         "answer",
         "cursor",
+        "keys",
         "plan",
         "schema_profile",
         "tool_schema",

@@ -65,6 +65,8 @@ mod records;
 #[cfg(test)]
 mod redirects;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod resources;
 #[cfg(test)]
 mod samples;

@@ -24,6 +24,7 @@ use ironclad_mcp::{
         limiter,
         retry::Patience,
     },
+    keys::Ring,
     launch_tools::{Choice, Launchers},
     policy,
     record_types::RecordTypes,
@@ -79,6 +80,8 @@ pub(crate) struct Setting {
     pub(crate) hesitation: Option<Arc<Notify>>,
     /// How many seconds the server's clock is ahead, as far as plans and approvals go.
     pub(crate) later: Arc<AtomicI64>,
+    /// The keys that seal, of replicas that were given some; else they follow from the account.
+    pub(crate) state_keys: Option<Ring>,
     /// The typed launch tools that are published.
     pub(crate) launch_tools: Choice,
     pub(crate) template_refresh: Duration,
@@ -114,6 +117,7 @@ impl Default for Setting {
             agent: "tests",
             hesitation: None,
             later: Arc::default(),
+            state_keys: None,
             launch_tools: Choice::Off,
             template_refresh: Duration::from_secs(300),
             upload_folders: Vec::new(),
@@ -407,9 +411,13 @@ fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStre
 /// Plans are shared by all servers that write the same audit log.
 fn plans(setting: &Setting, audit: &Path) -> Plans {
     let state = audit.with_file_name("state");
-    let plans = Plans::new(&[7; 32], approvals::below(Some(state)), Duration::from_secs(24 * 60 * 60));
+    let plans = Plans::new(&state_keys(setting), approvals::below(Some(state)), Duration::from_secs(24 * 60 * 60));
     let later = Arc::clone(&setting.later);
     Plans { clock: Arc::new(move || approvals::now() + later.load(Ordering::SeqCst)), ..plans }
+}
+
+fn state_keys(setting: &Setting) -> Ring {
+    setting.state_keys.clone().unwrap_or([7; 32].into())
 }
 
 fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, audit: PathBuf) -> Dispatch {
@@ -436,6 +444,7 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, au
         },
         rate_budget: setting.rate_budget.clone(),
     };
+    let by_account = || CursorKey::for_account(&base_url, &credentials.client_id);
     Dispatch {
         catalog: Arc::clone(catalog),
         client: ironclad::Client::new(settings, auth),
@@ -443,8 +452,8 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, au
         records: RecordTypes::new(setting.template_refresh),
         drain: Drain::new(setting.grace),
         holds: Holds::default(),
-        cursor_key: CursorKey::for_account(&base_url, &credentials.client_id),
-        state_key: [7; 32],
+        cursor_key: setting.state_keys.as_ref().map_or_else(by_account, CursorKey::derive),
+        state_keys: state_keys(setting),
         plans: plans(setting, &audit),
         audit: Arc::new(AuditLog::new(Target::File(audit))),
         user_in_bodies: setting.static_token,

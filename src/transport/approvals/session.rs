@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approvals::{Approver, new_id},
-    plan::{open_bytes, seal_bytes},
+    keys::Ring,
+    plan::{open_sealed, seal_bytes},
 };
 
 const COOKIE: &str = "ironclad_approvals";
@@ -30,7 +31,7 @@ pub(super) struct Session {
 
 /// Seals and opens sessions.
 pub(super) struct Sessions<'a> {
-    pub(super) key: &'a [u8; 32],
+    pub(super) keys: &'a Ring,
     pub(super) now: i64,
 }
 
@@ -43,7 +44,7 @@ impl Sessions<'_> {
             expires: self.now.saturating_add(LIFE),
             id: new_id().ok()?,
         };
-        let sealed = seal_bytes(self.key, &serde_json::to_vec(&session).ok()?);
+        let sealed = seal_bytes(self.keys.first(), &serde_json::to_vec(&session).ok()?);
         let secure = if is_encrypted(headers) { "; Secure" } else { "" };
         Some(format!("{COOKIE}={sealed}; Path=/approvals; HttpOnly; SameSite=Strict; Max-Age={LIFE}{secure}"))
     }
@@ -53,15 +54,24 @@ impl Sessions<'_> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut values = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let (_, sealed) = values.find(|(name, _)| *name == COOKIE)?;
-        let session: Session = serde_json::from_slice(&open_bytes(self.key, sealed)?).ok()?;
+        let session: Session = serde_json::from_slice(&open_sealed(self.keys, sealed)?).ok()?;
         let known = everybody.iter().any(|one| one.name == session.name && one.sha256 == session.sha256);
         (known && self.now <= session.expires).then_some(session)
     }
 
     /// What a form of this session carries; another site cannot know it.
     pub(super) fn csrf(&self, session: &Session) -> String {
-        seal_bytes(self.key, format!("form {} {}", session.id, session.name).as_bytes())
+        seal_bytes(self.keys.first(), form(session).as_bytes())
     }
+
+    /// Whether a form is of this session.
+    pub(super) fn is_csrf(&self, session: &Session, token: &str) -> bool {
+        open_sealed(self.keys, token).is_some_and(|opened| opened == form(session).as_bytes())
+    }
+}
+
+fn form(session: &Session) -> String {
+    format!("form {} {}", session.id, session.name)
 }
 
 /// Whether the browser speaks TLS to whoever is in front of us.
@@ -82,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_session_lasts_a_day_and_ends_with_its_approver() {
-        let sessions = Sessions { key: &[7; 32], now: 1000 };
+        let sessions = Sessions { keys: &Ring::from([7; 32]), now: 1000 };
         let (maria, _) = Approver::new("maria").unwrap();
         let cookie = sessions.cookie(&maria, &HeaderMap::new()).unwrap();
         assert!(cookie.contains("; HttpOnly; SameSite=Strict;") && !cookie.contains("Secure"), "{cookie}");
@@ -91,7 +101,7 @@ mod tests {
         let session = sessions.of(&headers, &everybody).unwrap();
         assert_eq!(session.name, "maria");
         assert!(Sessions { now: 1000 + LIFE + 1, ..sessions }.of(&headers, &everybody).is_none());
-        assert!(Sessions { key: &[8; 32], ..sessions }.of(&headers, &everybody).is_none());
+        assert!(Sessions { keys: &Ring::from([8; 32]), ..sessions }.of(&headers, &everybody).is_none());
         assert!(sessions.of(&headers, &[]).is_none());
         let (renewed, _) = Approver::new("maria").unwrap();
         assert!(sessions.of(&headers, &[renewed]).is_none());
@@ -101,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_form_token_is_no_session() {
-        let sessions = Sessions { key: &[7; 32], now: 1000 };
+        let sessions = Sessions { keys: &Ring::from([7; 32]), now: 1000 };
         let (maria, _) = Approver::new("maria").unwrap();
         let session =
             sessions.of(&signed_in(&sessions.cookie(&maria, &HeaderMap::new()).unwrap()), std::slice::from_ref(&maria));
