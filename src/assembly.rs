@@ -85,8 +85,10 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
     let (state_keys, cursor_key) = keys(state_keys.as_ref(), (&origin, client_id), &secrets);
     let auth = Auth::new(credentials, &origin);
-    let destinations = AuditLog::new(audit.of_destinations()).rotated(config.audit_rotation);
-    let client = Client::new(ironclad, auth).with_egress(config.egress, Some(Arc::new(destinations)));
+    let client = Client::new(ironclad, auth);
+    let log = |target| AuditLog::new(target).rotated(config.audit_rotation).counted(client.metrics().audit_failures());
+    let (destinations, audit) = (Arc::new(log(audit.of_destinations())), Arc::new(log(audit)));
+    let client = client.with_egress(config.egress, Some(destinations));
     let catalog = Arc::new(catalog);
     let dispatch = Dispatch {
         catalog: Arc::clone(&catalog),
@@ -94,7 +96,7 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
         forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
         holds: Holds::default(),
-        audit: Arc::new(AuditLog::new(audit).rotated(config.audit_rotation)),
+        audit,
         drain: Drain::default(),
         cursor_key,
         plans: Plans::new(&state_keys, approvals::below(state), approval_life),

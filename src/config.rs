@@ -38,6 +38,7 @@ use crate::{
     keys::Ring,
     policy,
     request::ActingUser,
+    transport::Scrapers,
 };
 
 /// Looks a variable up; tests bring their own.
@@ -86,6 +87,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// `--session-timeout`
     pub session_timeout: Duration,
+    /// `--metrics`
+    pub scrapers: Scrapers,
     /// The program's own file; `None` where it is not known.
     pub program: Option<PathBuf>,
     /// The program's own folder in the platform's state directory; `None` where there is none.
@@ -240,6 +243,7 @@ fn checked(
         cors_origins: each("cors_origin", &values::trimmed(options.cors_origin), values::web_origin)?,
         max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX),
         session_timeout: Duration::from_secs(session_timeout),
+        scrapers: parsed("metrics", options.metrics.as_deref())?.unwrap_or_default(),
         policy: policy::Settings {
             enable_writes: options.enable_writes.unwrap_or_default(),
             access: options.access.unwrap_or_default().into_iter().map(|grant| (grant.group, grant.access)).collect(),

@@ -63,6 +63,7 @@ use crate::{
         limiter::{Bucket, Share},
     },
     keys::Ring,
+    launch_tools::GENERAL,
     manifest::{self, Entry},
     policy::{self, Verdict},
     record_types::{RecordTypes, Types},
@@ -232,6 +233,22 @@ impl Dispatch {
         arguments: Map<String, Value>,
         caller: Caller<'_>,
     ) -> Result<Reached, CallError> {
+        let timer = self.client.metrics().call(counted_as(tool));
+        let reached = self.recorded(tool, arguments, caller).await;
+        timer.ended(match &reached {
+            Ok(Reached::Answer(_)) => "ok",
+            Ok(Reached::Question) => "input_required",
+            Err(error) => error.code.as_str(),
+        });
+        reached
+    }
+
+    async fn recorded(
+        &self,
+        tool: &Tool,
+        arguments: Map<String, Value>,
+        caller: Caller<'_>,
+    ) -> Result<Reached, CallError> {
         let as_user = caller.agent.user().name().map(str::to_owned);
         let who = Who { agent: caller.agent.name.clone(), as_user };
         let named = plans::filled(self, tool, &arguments);
@@ -282,6 +299,11 @@ impl Dispatch {
         let standing = bucket.and_then(|bucket| Some((bucket, self.client.standing(bucket)?)));
         standing.map(|(bucket, standing)| rate::meta(bucket, standing)).unwrap_or_default()
     }
+}
+
+/// What a tool is counted as: the names of typed launch tools follow from those of the customer's templates.
+fn counted_as(tool: &Tool) -> &str {
+    if tool.launch.is_some() { GENERAL } else { &tool.entry.name }
 }
 
 /// The arguments, if they fit the tool and repeat nothing that stands for hidden characters.

@@ -44,6 +44,7 @@ use crate::{
     audit::AuditLog,
     egress::{self, Barred, Rules},
     manifest::{Effect, Method},
+    metrics::{Level, Metrics},
     request::{ActingUser, Request},
 };
 
@@ -136,6 +137,7 @@ pub struct Client {
     limiter: Option<Limiter>,
     gate: Arc<Gate>,
     door: OnceLock<Door>,
+    metrics: Arc<Metrics>,
 }
 
 impl Client {
@@ -144,7 +146,7 @@ impl Client {
     pub fn new(settings: Settings, auth: Auth) -> Self {
         let limiter = settings.rate_budget.as_ref().map(Limiter::new);
         let gate = Gate::new(Rules::new(egress::Settings::default(), settings.origin.host()), None);
-        Self { settings, auth, limiter, gate: Arc::new(gate), door: OnceLock::new() }
+        Self { settings, auth, limiter, gate: Arc::new(gate), door: OnceLock::new(), metrics: Metrics::new() }
     }
 
     /// The same client with what the operator says of other destinations, and a log for what comes of it.
@@ -172,11 +174,28 @@ impl Client {
         self.limiter.as_ref().map(|limiter| limiter.standing(bucket))
     }
 
+    /// What this client and its server count.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How every rate limit stands; nothing where none is kept to.
+    #[must_use]
+    pub fn levels(&self) -> Vec<Level> {
+        let Some(limiter) = &self.limiter else { return Vec::new() };
+        let level = |bucket: Bucket| {
+            let Standing { limit, remaining, .. } = limiter.standing(bucket);
+            Level { bucket: bucket.name(), limit, remaining, queued: limiter.queued(bucket) }
+        };
+        Bucket::all().map(level).into()
+    }
+
     fn door(&self) -> Result<&Door, reqwest::Error> {
         if let Some(door) = self.door.get() {
             return Ok(door);
         }
-        let door = Door::new(Arc::clone(&self.gate), &self.settings)?;
+        let door = Door::new(Arc::clone(&self.gate), &self.settings, Arc::clone(&self.metrics))?;
         Ok(self.door.get_or_init(|| door))
     }
 
@@ -225,6 +244,7 @@ impl Client {
             token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         }
         let began = Instant::now();
+        let mut timer = self.metrics.request(Bucket::of(request.api, request.method, &request.path).name());
         let reply = self.reply(door, request, (&token, receiver.verbatim()), (trip, &mut place)).await;
         let (mut reply, head) = match reply {
             Ok(reply) => {
@@ -232,12 +252,14 @@ impl Client {
                 (reply, head)
             }
             Err(failure) => {
+                timer.failed(cause(&failure));
                 if let (Failure::NeverArrived(_) | Failure::Barred(_), Some(place)) = (&failure, place) {
                     place.unused();
                 }
                 return Err(failure);
             }
         };
+        timer.answered(head.status);
         if let Some(place) = place {
             place.answered(&head.heard);
         }
@@ -256,7 +278,11 @@ impl Client {
             let body = error_body(&mut reply).await;
             return Err(Failure::Refused { head, body });
         }
-        receive(reply, head, receiver).await
+        let received = receive(reply, head, receiver).await;
+        if matches!(received, Err(Failure::Lost(_))) {
+            timer.failed("lost");
+        }
+        received
     }
 
     /// A place in the budget, if there is one to keep to.
@@ -340,6 +366,20 @@ impl Client {
         let target = from.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
         let allowed = target.scheme() == "https" || (self.settings.origin.is_loopback() && is_loopback(&target));
         allowed.then_some(target)
+    }
+}
+
+/// Why a request brought no answer, in a word.
+fn cause(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::NeverArrived(_) => "unreachable",
+        Failure::Barred(_) => "barred",
+        Failure::Unreadable(_) => "unreadable",
+        Failure::NoToken(_)
+        | Failure::OverBudget(_)
+        | Failure::Refused { .. }
+        | Failure::Lost(_)
+        | Failure::Unsound(..) => "lost",
     }
 }
 

@@ -31,7 +31,7 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit approvals roster upload download masking
+//! 2 the world  ironclad audit approvals roster upload download masking metrics
 //! 1 rules      arguments policy agents request answer cursor plan keys launch_form record_values typed_values formula
 //!              schema_profile tool_schema suggest resource_uri egress visible   (pure)
 //! 0 words      manifest error
@@ -65,6 +65,7 @@ pub mod launch_form;
 pub mod launch_tools;
 pub mod manifest;
 pub mod masking;
+pub mod metrics;
 pub mod plan;
 pub mod policy;
 pub mod prompts;

@@ -202,6 +202,13 @@ impl Server {
         u64::try_from(self.shared.launchers.refresh().as_millis()).unwrap_or(TOOLS_TTL_MS).min(TOOLS_TTL_MS)
     }
 
+    /// What the server counts, in Prometheus' text format, with the number of sessions that the transport has.
+    #[must_use]
+    pub fn metrics(&self, sessions: usize) -> String {
+        let client = &self.shared.dispatch.client;
+        client.metrics().text(&client.levels(), sessions)
+    }
+
     /// Whether Ironclad gives a token.
     pub async fn is_ready(&self) -> bool {
         self.shared.dispatch.client.sign_in().await.is_ok()

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::http::serve_http_as;
 pub use self::{
     approvals::ApprovalsPage,
-    http::{HttpSettings, Patience, serve_http},
+    http::{HttpSettings, Patience, Scrapers, serve_http},
     stdio::{serve_lines, serve_stdio},
 };
 use crate::dispatch::{Drain, Grace};

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -67,6 +68,8 @@ pub struct AuditLog {
     target: Target,
     rotation: Rotation,
     state: Mutex<State>,
+    /// How many lines could not be written.
+    failures: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -80,13 +83,20 @@ impl AuditLog {
     /// A log that opens its target when the first line is written.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { target, rotation: Rotation::default(), state: Mutex::default() }
+        Self { target, rotation: Rotation::default(), state: Mutex::default(), failures: Counter::default() }
     }
 
     /// The same log, its files put away as `rotation` says.
     #[must_use]
     pub fn rotated(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
+        self
+    }
+
+    /// The same log; lines that cannot be written are counted in `failures`.
+    #[must_use]
+    pub fn counted(mut self, failures: Counter) -> Self {
+        self.failures = failures;
         self
     }
 
@@ -98,6 +108,12 @@ impl AuditLog {
 
     /// Appends one line, chained to the one before.
     pub(super) fn append(&self, line: &Map<String, Value>, sync: bool) -> io::Result<()> {
+        self.write(line, sync).inspect_err(|_| {
+            self.failures.inc();
+        })
+    }
+
+    fn write(&self, line: &Map<String, Value>, sync: bool) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.target {
             Target::Stderr => state.append_to(&mut io::stderr().lock(), line),

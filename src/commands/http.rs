@@ -81,6 +81,7 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
         session_timeout: config.session_timeout,
         patience: Patience::default(),
         approvals: None,
+        scrapers: config.scrapers,
     };
     let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
     let (auth, reload) = (config.auth, Reload::of(&config, options, simulated));

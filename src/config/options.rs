@@ -229,6 +229,9 @@ pub struct Options {
     /// How long a session may be idle, in seconds [default: 1800]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_SESSION_TIMEOUT", help_heading = "HTTP")]
     pub session_timeout: Option<u64>,
+    /// Who may read /metrics: local (programs on this machine), anyone or off [default: local]
+    #[arg(long, global = true, value_name = "WHO", env = "IRONCLAD_METRICS", help_heading = "HTTP")]
+    pub metrics: Option<String>,
 
     /// File with the keys that seal cursors, plans and questions, alike on every replica; the first seals, all open [default: follow from the credentials]
     #[arg(long, global = true, value_name = "FILE", env = "IRONCLAD_STATE_KEY_FILE", help_heading = "Replicas")]
@@ -324,6 +327,7 @@ impl Options {
             cors_origin: self.cors_origin.or(lower.cors_origin),
             max_sessions: self.max_sessions.or(lower.max_sessions),
             session_timeout: self.session_timeout.or(lower.session_timeout),
+            metrics: self.metrics.or(lower.metrics),
             egress_mode: self.egress_mode.or(lower.egress_mode),
             egress_allow: self.egress_allow.or(lower.egress_allow),
             audit_log: self.audit_log.or(lower.audit_log),
@@ -343,6 +347,7 @@ impl Options {
             &mut self.as_user_id,
             &mut self.tool_prefix,
             &mut self.auth,
+            &mut self.metrics,
             &mut self.egress_mode,
             &mut self.audit_max_age,
             &mut self.log,

@@ -146,6 +146,15 @@ impl AuthError {
     }
 }
 
+/// What came of asking for a token, in a word.
+fn outcome<T>(asked: &Result<T, AuthError>) -> &'static str {
+    match asked {
+        Ok(_) => "granted",
+        Err(AuthError::Refused { .. }) => "refused",
+        Err(_) => "failed",
+    }
+}
+
 enum Source {
     Nobody,
     Token(SecretString),

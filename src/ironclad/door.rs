@@ -21,6 +21,7 @@ use super::Settings;
 use crate::{
     audit::{AuditLog, Passage},
     egress::{self, Barred, Mode, Rules},
+    metrics::Metrics,
 };
 
 /// How many destinations are remembered as told; past that, some are told again.
@@ -44,11 +45,12 @@ pub struct Door {
     gate: Arc<Gate>,
     /// `None` where no proxy is asked for this machine's own sake.
     proxies: Option<Arc<Matcher>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Door {
     /// Builds the HTTP stack.
-    pub(super) fn new(gate: Arc<Gate>, settings: &Settings) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(gate: Arc<Gate>, settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("ironclad-mcp/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -61,7 +63,7 @@ impl Door {
             builder = builder.no_proxy();
         }
         let proxies = (!local).then(|| Arc::new(Matcher::from_system()));
-        let door = Self { http: builder.build()?, gate, proxies };
+        let door = Self { http: builder.build()?, gate, proxies, metrics };
         if let Some(proxy) = settings.origin.as_str().parse().ok().and_then(|origin| door.proxy_of(&origin)) {
             door.gate.let_through(&proxy);
         }
@@ -71,6 +73,11 @@ impl Door {
     /// What the operator says of destinations.
     pub(super) fn settings(&self) -> &egress::Settings {
         self.gate.rules.settings()
+    }
+
+    /// Where what goes through the door is counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// A request to be sent with [`Door::execute`].

@@ -177,6 +177,12 @@ impl Limiter {
     pub fn standing(&self, bucket: Bucket) -> Standing {
         self.budget().standing(bucket, Instant::now())
     }
+
+    /// How many requests wait for a bucket.
+    #[must_use]
+    pub fn queued(&self, bucket: Bucket) -> usize {
+        self.budget().queued(bucket)
+    }
 }
 
 fn queueing(bucket: Bucket, ahead: usize, wait: Duration) -> String {

@@ -4,6 +4,7 @@ mod bounds;
 mod callers;
 mod connections;
 mod cors;
+mod metrics;
 mod sessions;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use rmcp::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::metrics::Scrapers;
 use self::{bounds::Gate, callers::Callers, sessions::Sessions};
 use super::{ApprovalsPage, LAST_ANSWERS, Stop, TransportError, approvals, last_calls};
 use crate::{roster::LiveRoster, server::Server};
@@ -41,6 +43,8 @@ pub struct HttpSettings {
     pub patience: Patience,
     /// The page where people decide; `None` is without.
     pub approvals: Option<Arc<ApprovalsPage>>,
+    /// Who may read `/metrics`.
+    pub scrapers: Scrapers,
 }
 
 impl HttpSettings {
@@ -57,6 +61,7 @@ impl HttpSettings {
             session_timeout: Duration::from_secs(1800),
             patience: Patience::default(),
             approvals: None,
+            scrapers: Scrapers::default(),
         }
     }
 }
@@ -160,6 +165,9 @@ fn router(
         .with_max_request_body_bytes(requests.body_bytes);
     let sessions = sessions::Bounds { most: settings.max_sessions, idle: settings.session_timeout };
     let sessions = Arc::new(Sessions::new(sessions));
+    let figures =
+        metrics::Page { server: server.clone(), sessions: Arc::clone(&sessions), scrapers: settings.scrapers };
+    let figures = Router::new().route("/metrics", get(metrics::metrics)).with_state(figures);
     let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), config);
     let mut mcp = Router::new()
         .route_service("/mcp", mcp)
@@ -180,6 +188,7 @@ fn router(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .with_state(server)
+        .merge(figures)
         .merge(mcp)
         .merge(page)
 }

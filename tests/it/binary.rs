@@ -7,6 +7,7 @@ mod commands;
 mod http;
 mod http_end;
 mod login;
+mod metrics;
 mod program;
 mod proxy;
 mod secrets;

@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 6] = [
         "visible",
         "resource_uri",
     ],
-    &["ironclad", "audit", "approvals", "roster", "upload", "download", "masking"],
+    &["ironclad", "audit", "approvals", "roster", "upload", "download", "masking", "metrics"],
     &["dispatch", "catalog", "forms", "record_types", "launch_tools", "choices", "prompts"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],

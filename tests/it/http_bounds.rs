@@ -36,17 +36,9 @@ impl House {
         let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), setting.simulator.clone()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let server = server(&setting, &simulator, folder.path().join("audit.jsonl"));
-        let mut settings = HttpSettings {
-            callers: None,
-            listen: ([127, 0, 0, 1], 0).into(),
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            cors_origins: Vec::new(),
-            max_sessions: 100,
-            session_timeout: Duration::from_secs(60),
-            patience: Patience::default(),
-            approvals: None,
-        };
+        let listen = ([127, 0, 0, 1], 0).into();
+        let mut settings =
+            HttpSettings { max_sessions: 100, session_timeout: Duration::from_secs(60), ..HttpSettings::on(listen) };
         change(&mut settings);
         let (tell, told) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {

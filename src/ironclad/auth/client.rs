@@ -15,6 +15,7 @@ use super::{
     AuthError,
     endpoint::{Endpoint, Issued},
     grants::{Grants, Next, Search, Wanted},
+    outcome,
 };
 use crate::ironclad::door::Door;
 
@@ -98,7 +99,9 @@ impl ByClient {
         state: &mut State,
         grants: &watch::Sender<Arc<Grants>>,
     ) -> Result<SecretString, AuthError> {
-        let (issued, asked) = self.ask(http, state).await?;
+        let asked = self.ask(http, state).await;
+        http.metrics().token_asked(outcome(&asked));
+        let (issued, asked) = asked?;
         let mut known = Grants::of(&asked, issued.scopes.as_deref());
         known.withheld = self.wanted.scopes().iter().filter(|scope| !known.allow(scope)).cloned().collect();
         grants.send_if_modified(|before| {

@@ -17,6 +17,7 @@ use super::{
     endpoint::Endpoint,
     grants::Grants,
     login::{Fingerprint, Head, KeptIn, Login, User},
+    outcome,
     renewal::{Renewal, Renewer},
     seal::SealKey,
     store::{LoginStore, Stamp, StoreError},
@@ -117,7 +118,9 @@ impl Kept {
             stale,
             timeouts: self.timeouts,
         };
-        match renewal.run(http, &self.renewer).await {
+        let renewed = renewal.run(http, &self.renewer).await;
+        http.metrics().token_asked(outcome(&renewed));
+        match renewed {
             Ok(()) => Ok(self.current(state, grants).await?.access),
             Err(AuthError::Refused { code, description }) if code == "invalid_grant" => {
                 state.ended = Some((stale, description.clone()));

@@ -206,6 +206,11 @@ impl Budget {
             own
         }
     }
+
+    /// How many wait for a bucket.
+    pub(super) fn queued(&mut self, bucket: Bucket) -> usize {
+        self.line(bucket).map_or(0, |line| line.queue.len())
+    }
 }
 
 impl Heard {

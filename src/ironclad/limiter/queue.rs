@@ -97,6 +97,11 @@ impl Queue {
             .find_map(|(index, line)| Some((index, line.waiting.iter().position(|waiter| waiter.serial == serial)?)))
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.lines.iter().map(|line| line.waiting.len()).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
@@ -150,6 +155,7 @@ mod tests {
         let mut queue = queue(&[("a", 1), ("b", 2), ("a", 3)]);
         assert!(queue.is_first(1) && queue.is_first(2) && !queue.is_first(3));
         assert!(queue.leave(1) && !queue.leave(1));
+        assert_eq!(queue.len(), 2);
         assert!(queue.is_first(3) && !queue.is_first(1));
         queue.join((&"a".into(), Share::WHOLE), Waiter { serial: 4, wake: Arc::default() }, true);
         assert_eq!(queue.ahead_of(3), 2);

@@ -15,6 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::metrics::Peer;
+
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -47,8 +49,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
             () = over.cancelled() => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             (place, accepted) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let conversation = converse(stream, router.clone(), bounds, over.clone());
+                Ok((stream, address)) => {
+                    let peer = Peer(address.ip());
+                    let conversation = converse((stream, peer), router.clone(), bounds, over.clone());
                     open.spawn(async move {
                         conversation.await;
                         drop(place);
@@ -66,13 +69,15 @@ pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
     while open.join_next().await.is_some() {}
 }
 
-async fn converse(stream: TcpStream, router: Router, bounds: Bounds, over: CancellationToken) {
+async fn converse((stream, peer): (TcpStream, Peer), router: Router, bounds: Bounds, over: CancellationToken) {
     // Without this, every streamed answer waits some 40 ms for a delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    let service =
-        hyper::service::service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request.map(Body::new))
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
