@@ -1,9 +1,9 @@
 //! Decides where this program may connect to (pure: names and addresses in, a verdict out).
 //!
-//! The Ironclad host is allowed, and what the operator lists. A name is looked up before it is connected to, and what
-//! comes out is held against the same list: a public name that leads into a private network is how a server is made to
-//! reach what only it can reach. Whoever lists a host by its whole name means it, wherever it leads; a wildcard, or being
-//! the Ironclad host, is no word about private addresses.
+//! The Ironclad host is allowed, the issuer of callers' tokens where there is one, and what the operator lists. A name is
+//! looked up before it is connected to, and what comes out is held against the same list: a public name that leads into a
+//! private network is how a server is made to reach what only it can reach. Whoever lists a host by its whole name means
+//! it, wherever it leads; a wildcard, or being named by another setting, is no word about private addresses.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fmt, str::FromStr};
@@ -91,6 +91,12 @@ impl fmt::Display for Place {
 /// The rule that lets the Ironclad host through.
 pub const OWN_HOST: &str = "base_url";
 
+/// The rule that lets the issuer of callers' tokens through.
+pub const ISSUER: &str = "oauth_issuer";
+
+/// The rule that lets the host of the issuer's keys through.
+pub const ISSUER_KEYS: &str = "oauth_jwks_url";
+
 /// What the operator says of destinations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -104,7 +110,8 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     settings: Settings,
-    own: String,
+    /// The hosts that other settings name, and which.
+    named: Vec<(String, &'static str)>,
 }
 
 /// Why a destination is not allowed.
@@ -170,7 +177,14 @@ impl Rules {
     /// The rules for an Ironclad host (a name or an address, without a port).
     #[must_use]
     pub fn new(settings: Settings, own: &str) -> Self {
-        Self { settings, own: bare(own) }
+        Self { settings, named: vec![(bare(own), OWN_HOST)] }
+    }
+
+    /// The same, with a host that another setting names.
+    #[must_use]
+    pub fn and(mut self, host: &str, rule: &'static str) -> Self {
+        self.named.push((bare(host), rule));
+        self
     }
 
     /// What the operator says.
@@ -196,14 +210,14 @@ impl Rules {
         if let Some(place) = exact {
             return Ok(Standing::Listed { rule: format!("egress_allow={place}"), private: Private::Any });
         }
-        if host == self.own {
+        if let Some((_, rule)) = self.named.iter().find(|(named, _)| *named == host) {
             let is_here = host == "localhost" || host.ends_with(".localhost");
             let private = match (address, is_here) {
                 (Some(_), _) => Private::Any,
                 (None, true) => Private::Loopback,
                 (None, false) => Private::None,
             };
-            return Ok(Standing::Listed { rule: OWN_HOST.into(), private });
+            return Ok(Standing::Listed { rule: (*rule).into(), private });
         }
         if let Some(place) = self.settings.allow.iter().find(listed) {
             return Ok(Standing::Listed { rule: format!("egress_allow={place}"), private: Private::None });
@@ -379,6 +393,17 @@ mod tests {
         assert!(passes(&rules("127.0.0.1", &[]), "127.0.0.1", "127.0.0.1").is_ok());
         assert!(passes(&rules("[::1]", &[]), "[::1]", "::1").is_ok());
         assert!(passes(&rules("127.0.0.1", &[]), "127.0.0.2", "127.0.0.2").is_err());
+    }
+
+    #[test]
+    fn a_host_that_another_setting_names_stands_like_the_own_one() {
+        let rules = rules(OWN, &["10.9.0.0/16"]).and("Login.Example.com", ISSUER).and("[::1]", ISSUER_KEYS);
+        assert_eq!(passes(&rules, "login.example.com", "8.8.8.8").unwrap(), ISSUER);
+        assert_eq!(passes(&rules, "[::1]", "::1").unwrap(), ISSUER_KEYS);
+        assert_eq!(passes(&rules, OWN, "8.8.8.8").unwrap(), OWN_HOST);
+        assert!(passes(&rules, "login.example.com", "10.1.2.3").is_err(), "it is no word about private addresses");
+        assert_eq!(passes(&rules, "login.example.com", "10.9.2.3").unwrap(), "egress_allow=10.9.0.0/16");
+        assert!(passes(&rules, "keys.example.com", "8.8.8.8").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod head;
 pub mod json;
 pub mod limiter;
 mod multipart;
+pub mod page;
 pub mod region;
 pub mod retry;
 
@@ -151,8 +152,21 @@ impl Client {
 
     /// The same client with what the operator says of other destinations, and a log for what comes of it.
     #[must_use]
-    pub fn with_egress(mut self, settings: egress::Settings, log: Option<Arc<AuditLog>>) -> Self {
-        self.gate = Arc::new(Gate::new(Rules::new(settings, self.settings.origin.host()), log));
+    pub fn with_egress(self, settings: egress::Settings, log: Option<Arc<AuditLog>>) -> Self {
+        self.with_egress_to(settings, &[], log)
+    }
+
+    /// The same with hosts that other settings name, each with the rule that lets it through.
+    #[must_use]
+    pub fn with_egress_to(
+        mut self,
+        settings: egress::Settings,
+        named: &[(String, &'static str)],
+        log: Option<Arc<AuditLog>>,
+    ) -> Self {
+        let rules = Rules::new(settings, self.settings.origin.host());
+        let rules = named.iter().fold(rules, |rules, (host, rule)| rules.and(host, rule));
+        self.gate = Arc::new(Gate::new(rules, log));
         self
     }
 

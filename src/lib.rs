@@ -31,9 +31,9 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad audit approvals roster upload download masking metrics
-//! 1 rules      arguments policy agents request answer cursor plan keys launch_form record_values typed_values formula
-//!              schema_profile tool_schema suggest resource_uri egress visible   (pure)
+//! 2 the world  ironclad issuer audit approvals roster upload download masking metrics
+//! 1 rules      arguments policy agents caller_token request answer cursor plan keys launch_form record_values
+//!              typed_values formula schema_profile tool_schema suggest resource_uri egress visible   (pure)
 //! 0 words      manifest error
 //! beside       simulator: imports none of the above, speaks only HTTP
 //! ```
@@ -47,6 +47,7 @@ pub mod approvals;
 pub mod arguments;
 pub mod assembly;
 pub mod audit;
+pub mod caller_token;
 pub mod catalog;
 pub mod choices;
 pub mod cli;
@@ -60,6 +61,7 @@ pub mod error;
 pub mod forms;
 pub mod formula;
 pub mod ironclad;
+pub mod issuer;
 pub mod keys;
 pub mod launch_form;
 pub mod launch_tools;

@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 6] = [
         "arguments",
         "policy",
         "agents",
+        "caller_token",
         "request",
         "answer",
         "cursor",
@@ -28,19 +29,20 @@ const FLOORS: [&[&str]; 6] = [
         "visible",
         "resource_uri",
     ],
-    &["ironclad", "audit", "approvals", "roster", "upload", "download", "masking", "metrics"],
+    &["ironclad", "issuer", "audit", "approvals", "roster", "upload", "download", "masking", "metrics"],
     &["dispatch", "catalog", "forms", "record_types", "launch_tools", "choices", "prompts"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],
 ];
 
 /// What may be named only in some modules: by file or folder below `src`.
-const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("rmcp::", &["server", "transport", "commands/demo"]),
     ("reqwest::", &["ironclad"]),
     // The program's arguments and its own path are no settings.
     ("std::env::var", &["config"]),
     ("oauth2::", &["ironclad"]),
+    ("jsonwebtoken::", &["caller_token"]),
 ];
 
 /// What the pure floors never name.
