@@ -3,6 +3,7 @@
 //! Bulky members are skipped while the reply is parsed rather than removed afterwards, so a page of workflows never holds
 //! its launch forms in memory. A result counts with both of its copies, structured and text (DESIGN, decision 8).
 
+mod each;
 mod fields;
 mod gathered;
 mod kept;
@@ -13,6 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 pub use self::{
+    each::each,
     fields::Fields,
     gathered::{Gathered, Window, page},
     kept::{Meter, metered},

@@ -486,12 +486,12 @@ impl Call<'_> {
             (manifest::Answer::Form { .. }, _) => {
                 let learned = self.learned(args.text("template_id").unwrap_or_default());
                 let known = (&learned, self.caller.agent.user().name());
-                let shaped = receive::Shaped::new(|body: &[u8]| form_answer::shape(body, &shape, known));
+                let shaped = receive::Shaped::new(|raw| form_answer::shape(raw, &shape, known));
                 self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
             }
             (manifest::Answer::Empty {}, _) => {
-                let shaped = receive::Shaped::new(|body: &[u8]| answer::empty(entry, args, body));
-                self.exchange(request, shaped, record).await.map(|(_, answer)| answer)
+                let (head, body) = self.exchange(request, receive::Nothing::default(), record).await?;
+                answer::empty(entry, args, &body).map_err(|error| Failure::Unsound(head, (&error).into()))
             }
             (
                 manifest::Answer::Object { .. }

@@ -12,7 +12,11 @@ use std::{
 use serde_json::{Map, Value};
 
 use crate::{
-    ironclad::{Client, Errand, Failure, Head, Receiver, Unsound},
+    answer::each,
+    ironclad::{
+        Client, Errand, Failure, Unsound,
+        json::{Json, Object, Reading},
+    },
     launch_form::{LaunchForm, Refusal},
     request::{self, ActingUser, Request},
 };
@@ -20,8 +24,8 @@ use crate::{
 /// The most templates that are kept; an account with more fetches some again.
 const KEPT: usize = 500;
 
-/// The most bytes of forms that are read: a hundred large forms take about 4 MB.
-const FORM_BYTES: usize = 64 * 1024 * 1024;
+/// The most memory that all forms together take, about: a hundred large ones take 20 MB.
+const FORMS_MEMORY: usize = 192 << 20;
 
 /// A template that contracts are launched from.
 #[derive(Debug)]
@@ -163,38 +167,31 @@ fn form_request(id: Option<&str>) -> Request {
 }
 
 async fn fetch(client: &Client, errand: Errand<'_>, id: &str) -> Result<Template, Failure> {
-    let mut whole = Whole::default();
-    let (head, raw) = client.send(&form_request(Some(id)), &mut whole, errand).await.result?;
-    raw.as_object().and_then(Template::read).ok_or(Failure::Unsound(head, Unsound::Malformed))
+    let (head, raw) = client.send(&form_request(Some(id)), &mut Json::new(Object), errand).await.result?;
+    Template::read(&raw).ok_or(Failure::Unsound(head, Unsound::Malformed))
 }
 
 async fn fetch_all(client: &Client, errand: Errand<'_>) -> Result<Vec<Template>, Failure> {
-    let mut whole = Whole::default();
-    let (head, raw) = client.send(&form_request(None), &mut whole, errand).await.result?;
-    let list = raw.get("list").and_then(Value::as_array).ok_or(Failure::Unsound(head, Unsound::Malformed))?;
-    Ok(list.iter().filter_map(Value::as_object).filter_map(Template::read).collect())
+    let (_, templates) = client.send(&form_request(None), &mut Json::new(Templates), errand).await.result?;
+    Ok(templates)
 }
 
-/// Takes a whole JSON body.
-#[derive(Default)]
-struct Whole(Vec<u8>);
+/// Reads a list of templates, each parsed before the next comes.
+#[derive(Clone, Copy)]
+struct Templates;
 
-impl Receiver for Whole {
-    type Answer = Value;
+impl Reading for Templates {
+    type Made = Vec<Template>;
 
-    fn begin(&mut self, _head: &Head) {
-        self.0.clear();
-    }
-
-    fn push(&mut self, chunk: &[u8]) -> bool {
-        self.0.extend_from_slice(chunk);
-        self.0.len() <= FORM_BYTES
-    }
-
-    fn finish(&mut self) -> Result<Value, Unsound> {
-        if self.0.len() > FORM_BYTES {
-            return Err(Unsound::TooLarge(self.0.len()));
-        }
-        serde_json::from_slice(&self.0).map_err(|_| Unsound::Malformed)
+    fn read<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        json: &mut serde_json::Deserializer<R>,
+    ) -> Result<Self::Made, Unsound> {
+        let mut templates = Vec::new();
+        let whole = each(json, ("list", FORMS_MEMORY), |_, raw, bytes| {
+            templates.extend(raw.as_object().and_then(Template::read));
+            bytes
+        })?;
+        if whole { Ok(templates) } else { Err(Unsound::TooLarge(FORMS_MEMORY)) }
     }
 }

@@ -1,22 +1,24 @@
 //! The types of the repository's record properties, kept for a while.
 //!
-//! The metadata of a large company exceeds 8 MB (ironclad-api.md §8.19), so it is parsed on a thread of its own while it
-//! arrives, and only each property's type is ever held. A copy that is past its life serves on when a fetch fails, as
+//! The metadata of a large company exceeds 8 MB (ironclad-api.md §8.19), so it is read while it arrives, and only each
+//! property's type is ever held. A copy that is past its life serves on when a fetch fails, as
 //! launch forms do.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{self, BufReader, Read},
-    sync::{Arc, PoisonError, mpsc},
-    thread::JoinHandle,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::{
-    ironclad::{Client, Errand, Failure, Head, Receiver, Unsound},
+    answer::each,
+    ironclad::{
+        Client, Errand, Failure, Unsound,
+        json::{Json, Reading},
+    },
     request::{ActingUser, Request},
 };
 
@@ -34,17 +36,6 @@ const KEPT: usize = 100;
 pub struct RecordTypes {
     life: Duration,
     slots: std::sync::Mutex<HashMap<ActingUser, Slot>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    properties: BTreeMap<String, Property>,
-}
-
-#[derive(Deserialize)]
-struct Property {
-    #[serde(rename = "type")]
-    kind: Option<String>,
 }
 
 impl RecordTypes {
@@ -99,109 +90,56 @@ impl RecordTypes {
 }
 
 /// The most bytes of metadata that are read.
-const METADATA_BYTES: usize = 256 * 1024 * 1024;
+const METADATA_BYTES: usize = 256 << 20;
 
-/// Parses the metadata while it arrives.
-#[derive(Default)]
-struct Streamed {
-    pieces: Option<mpsc::Sender<Vec<u8>>>,
-    parser: Option<JoinHandle<serde_json::Result<Metadata>>>,
-    taken: usize,
-}
+/// The most memory that the types take, about: a hundred bytes each.
+const TYPES_MEMORY: usize = 32 << 20;
 
-impl Receiver for Streamed {
-    type Answer = Metadata;
+/// Reads the metadata of records, and keeps the types alone.
+#[derive(Clone, Copy)]
+struct PropertyTypes;
 
-    fn begin(&mut self, _head: &Head) {
-        let (sender, receiver) = mpsc::channel();
-        let pieces = Pieces { receiver, piece: io::Cursor::default() };
-        let parse = move || serde_json::from_reader(BufReader::new(pieces));
-        // Where no thread can be had, the body counts as malformed.
-        self.parser = std::thread::Builder::new().name("record-metadata".into()).spawn(parse).ok();
-        self.pieces = Some(sender);
-        self.taken = 0;
-    }
+impl Reading for PropertyTypes {
+    type Made = Types;
 
-    fn push(&mut self, chunk: &[u8]) -> bool {
-        self.taken += chunk.len();
-        // A parser that found a fault has hung up, and tells it at the end.
-        let _ = self.pieces.as_ref().map(|pieces| pieces.send(chunk.to_vec()));
-        self.taken <= METADATA_BYTES
-    }
-
-    fn finish(&mut self) -> Result<Metadata, Unsound> {
-        self.pieces = None;
-        let parsed = self.parser.take().and_then(|parser| parser.join().ok());
-        if self.taken > METADATA_BYTES {
-            return Err(Unsound::TooLarge(self.taken));
-        }
-        parsed.and_then(Result::ok).ok_or(Unsound::Malformed)
-    }
-}
-
-/// The pieces of a body as one stream.
-struct Pieces {
-    receiver: mpsc::Receiver<Vec<u8>>,
-    piece: io::Cursor<Vec<u8>>,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.piece.read(buffer)?;
-            if read > 0 || buffer.is_empty() {
-                return Ok(read);
-            }
-            match self.receiver.recv() {
-                Ok(piece) => self.piece = io::Cursor::new(piece),
-                Err(mpsc::RecvError) => return Ok(0),
-            }
-        }
+    fn read<'de, R: serde_json::de::Read<'de>>(&self, json: &mut serde_json::Deserializer<R>) -> Result<Types, Unsound> {
+        let mut types = Types::new();
+        let whole = each(json, ("properties", TYPES_MEMORY), |key, property, _| {
+            let Some(kind) = property.get("type").and_then(Value::as_str) else { return 0 };
+            let stays = key.len() + kind.len();
+            types.insert(key, kind.to_owned());
+            stays
+        })?;
+        if whole { Ok(types) } else { Err(Unsound::TooLarge(TYPES_MEMORY)) }
     }
 }
 
 async fn fetch(client: &Client, errand: Errand<'_>) -> Result<Types, Failure> {
     let request = Request::look_up("/records/metadata");
-    let (_, metadata) = client.send(&request, &mut Streamed::default(), errand).await.result?;
-    Ok(metadata.properties.into_iter().filter_map(|(key, property)| Some((key, property.kind?))).collect())
+    let mut receiver = Json::new(PropertyTypes).up_to(METADATA_BYTES);
+    client.send(&request, &mut receiver, errand).await.result.map(|(_, types)| types)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(body: &str, piece: usize) -> Result<usize, Unsound> {
-        let mut streamed = Streamed::default();
-        streamed.begin(&Head::default());
-        assert!(body.as_bytes().chunks(piece).all(|chunk| streamed.push(chunk)));
-        streamed.finish().map(|metadata| metadata.properties.len())
+    fn read(body: &str) -> Result<Types, Unsound> {
+        PropertyTypes.read(&mut serde_json::Deserializer::from_str(body))
     }
 
     #[test]
-    fn metadata_is_parsed_whatever_the_pieces_and_all_but_types_is_skipped() {
-        let property =
-            |n: usize| format!(r#""p{n}":{{"displayName":"{}","type":"string","tags":[]}}"#, "x".repeat(1_000));
-        let properties: Vec<String> = (0..500).map(property).collect();
-        let body = format!(r#"{{"recordTypes":{{"a":{{}}}},"properties":{{{}}}}}"#, properties.join(","));
-        for piece in [1, 7, 4096, body.len()] {
-            assert_eq!(parsed(&body, piece), Ok(500));
-        }
+    fn of_each_property_its_type_is_kept() {
+        let body = r#"{"recordTypes": {"a": {}}, "properties": {
+            "a": {"displayName": "A", "type": "date", "tags": [{"type": "x"}]}, "b": {}, "c": {"type": "string"}}}"#;
+        let expected = [("a", "date"), ("c", "string")].map(|(key, kind)| (key.to_owned(), kind.to_owned()));
+        assert_eq!(read(body), Ok(expected.into()));
     }
 
     #[test]
     fn what_is_cut_or_something_else_is_malformed() {
         for body in ["", "<html>", r#"{"properties":{"a":{"type":"str"#, r#"{"list":[]}"#, r#"{"properties":{}} x"#] {
-            assert_eq!(parsed(body, 3), Err(Unsound::Malformed), "{body}");
+            assert_eq!(read(body), Err(Unsound::Malformed), "{body}");
         }
-    }
-
-    #[test]
-    fn a_second_attempt_starts_afresh() {
-        let mut streamed = Streamed::default();
-        for body in [r#"{"properties":{"a"#, r#"{"properties":{"a":{"type":"date"}}}"#] {
-            streamed.begin(&Head::default());
-            assert!(streamed.push(body.as_bytes()));
-        }
-        assert_eq!(streamed.finish().map(|metadata| metadata.properties.len()), Ok(1));
     }
 }

@@ -60,6 +60,7 @@ mod settings;
 mod signing;
 mod signing_state;
 mod store;
+mod swollen;
 mod strict;
 mod templates;
 mod visit;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::Fields;
 
 /// What one value costs in memory beside its text, about.
-const NODE_BYTES: usize = 80;
+pub(super) const NODE_BYTES: usize = 80;
 
 /// The deepest that a value is kept; `serde_json` itself gives up at 128, which would read as malformed.
 const DEEPEST: usize = 100;
@@ -19,6 +19,7 @@ const DEEPEST: usize = 100;
 /// How much may still be kept.
 #[derive(Debug)]
 pub struct Meter {
+    room: usize,
     left: Cell<usize>,
     exceeded: Cell<bool>,
 }
@@ -27,7 +28,7 @@ impl Meter {
     /// Room for so many bytes of memory.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { left: Cell::new(bytes), exceeded: Cell::new(false) }
+        Self { room: bytes, left: Cell::new(bytes), exceeded: Cell::new(false) }
     }
 
     /// Room for whatever fits into a result of so many bytes, and well past it.
@@ -41,6 +42,11 @@ impl Meter {
     #[must_use]
     pub fn is_exceeded(&self) -> bool {
         self.exceeded.get()
+    }
+
+    /// How much was kept, about.
+    pub(super) fn taken(&self) -> usize {
+        self.room.saturating_sub(self.left.get())
     }
 
     fn exceed(&self) {

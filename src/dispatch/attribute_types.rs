@@ -76,8 +76,7 @@ async fn read(call: Call<'_>, entry: &Entry, args: &Args) -> Result<(Workflow, M
     let updates = request::build(entry, args, None);
     let path = updates.path.trim_end_matches("/attributes").to_owned();
     let request = Request { path, method: Method::Get, query: Vec::new(), body: None, effect: Effect::Read, ..updates };
-    let mut receiver = Shaped::new(|body: &[u8]| {
-        let object: Map<String, Value> = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
+    let mut receiver = Shaped::new(|object| {
         let workflow = Workflow::deserialize(&object).map_err(|_| ShapeError::Malformed)?;
         Ok((workflow, object))
     });

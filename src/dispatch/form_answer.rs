@@ -11,11 +11,10 @@ use crate::{
 
 /// Shapes the reply of `GET /workflow-schemas/{id}`; the raw form goes where the whole would be too large.
 pub(super) fn shape(
-    body: &[u8],
+    mut raw: Map<String, Value>,
     shape: &Shape<'_>,
     (learned, user): (&BTreeSet<String>, Option<&str>),
 ) -> Result<Answer, ShapeError> {
-    let mut raw: Map<String, Value> = serde_json::from_slice(body).map_err(|_| ShapeError::Malformed)?;
     let template = Template::read(&raw).ok_or(ShapeError::Malformed)?;
     raw.insert("template_id".into(), template.id.into());
     raw.insert("launchable".into(), template.launchable.into());

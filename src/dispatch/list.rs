@@ -67,7 +67,7 @@ impl List<'_> {
         }
         record.sent(Sent { attempts, status: Some(head.status), request_id: head.request_id.clone() });
         let seal = |spot| self.call.cursor_key.seal(&place.digest, spot);
-        gathered.finish(seal).map_err(|error| Failure::Unsound(head, super::receive::unsound(&error)))
+        gathered.finish(seal).map_err(|error| Failure::Unsound(head, (&error).into()))
     }
 
     async fn fetch(&self, first: &Request, page: Page, most: u64, errand: Errand<'_>) -> (Page, Exchange<PageRead>) {

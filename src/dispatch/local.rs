@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Call, Place, audit_search, failure, receive::unsound, whoami};
+use super::{Call, Place, audit_search, failure, whoami};
 use crate::{
     answer::{self, Answer, Fields, Shape},
     arguments::Args,
@@ -32,5 +32,5 @@ pub(super) async fn answer(
             answer::page(entry, args, body.as_bytes(), &shape, (window, &seal))
         }
     };
-    shaped.map_err(|error| failure::call_error(entry, &Failure::Unsound(Head::default(), unsound(&error))))
+    shaped.map_err(|error| failure::call_error(entry, &Failure::Unsound(Head::default(), (&error).into())))
 }

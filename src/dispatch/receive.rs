@@ -1,8 +1,13 @@
-//! Takes the bodies of good answers: JSON that is shaped while it arrives, or as a whole where it is small.
+//! Takes the bodies of good answers: JSON that is shaped while it arrives, or as a whole where it must be looked at whole.
+
+use serde_json::{Map, Value};
 
 use crate::{
     answer::{Answer, ObjectReader, PageRead, PageReader, ShapeError},
-    ironclad::{Head, Receiver, Unsound, json::Reading},
+    ironclad::{
+        Head, Receiver, Unsound,
+        json::{Json, Object, Reading},
+    },
 };
 
 impl Reading for ObjectReader {
@@ -12,7 +17,7 @@ impl Reading for ObjectReader {
         &self,
         json: &mut serde_json::Deserializer<R>,
     ) -> Result<Answer, Unsound> {
-        Self::read(self, json).map_err(|error| unsound(&error))
+        Self::read(self, json).map_err(|error| (&error).into())
     }
 }
 
@@ -23,50 +28,60 @@ impl Reading for PageReader {
         &self,
         json: &mut serde_json::Deserializer<R>,
     ) -> Result<PageRead, Unsound> {
-        Self::read(self, json).map_err(|error| unsound(&error))
+        Self::read(self, json).map_err(|error| (&error).into())
     }
 }
 
-/// The most bytes of a JSON body that is held whole: a launch job with its workflow, a template with its form.
-const JSON_BYTES: usize = 16 << 20;
-
-/// Collects a JSON body and shapes it as a whole.
+/// Takes a whole object, and makes something of it.
 pub(super) struct Shaped<F> {
-    body: Vec<u8>,
+    json: Json<Object>,
     shape: F,
 }
 
-impl<T: Send, F: FnMut(&[u8]) -> Result<T, ShapeError> + Send> Shaped<F> {
+impl<T: Send, F: FnMut(Map<String, Value>) -> Result<T, ShapeError> + Send> Shaped<F> {
     pub(super) fn new(shape: F) -> Self {
-        Self { body: Vec::new(), shape }
+        Self { json: Json::new(Object), shape }
     }
 }
 
-impl<T: Send, F: FnMut(&[u8]) -> Result<T, ShapeError> + Send> Receiver for Shaped<F> {
+impl<T: Send, F: FnMut(Map<String, Value>) -> Result<T, ShapeError> + Send> Receiver for Shaped<F> {
     type Answer = T;
 
     fn begin(&mut self, head: &Head) {
-        self.body.clear();
-        let expected = head.length.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-        self.body.reserve(expected.min(JSON_BYTES));
+        self.json.begin(head);
     }
 
     fn push(&mut self, chunk: &[u8]) -> bool {
-        self.body.extend_from_slice(chunk);
-        self.body.len() <= JSON_BYTES
+        self.json.push(chunk)
     }
 
     fn finish(&mut self) -> Result<T, Unsound> {
-        if self.body.len() > JSON_BYTES {
-            return Err(Unsound::TooLarge(self.body.len()));
-        }
-        (self.shape)(&self.body).map_err(|error| unsound(&error))
+        let object = self.json.finish()?;
+        (self.shape)(object).map_err(|error| (&error).into())
     }
 }
 
-pub(super) fn unsound(error: &ShapeError) -> Unsound {
-    match error {
-        ShapeError::Malformed => Unsound::Malformed,
-        ShapeError::TooLarge { bytes } => Unsound::TooLarge(*bytes),
+/// The most bytes of a body that says nothing.
+const EMPTY_BYTES: usize = 64 << 10;
+
+/// Takes a body that says nothing, or next to nothing.
+#[derive(Default)]
+pub(super) struct Nothing(Vec<u8>);
+
+impl Receiver for Nothing {
+    type Answer = Vec<u8>;
+
+    fn begin(&mut self, _head: &Head) {
+        self.0.clear();
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> bool {
+        self.0.extend_from_slice(chunk);
+        self.0.len() <= EMPTY_BYTES
+    }
+
+    fn finish(&mut self) -> Result<Vec<u8>, Unsound> {
+        let body = std::mem::take(&mut self.0);
+        if body.len() > EMPTY_BYTES { Err(Unsound::TooLarge(body.len())) } else { Ok(body) }
     }
 }

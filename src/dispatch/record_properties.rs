@@ -9,12 +9,11 @@ use super::{
     Call,
     attribute_types::same,
     prepare::{Found, not_read},
-    receive::Shaped,
 };
 use crate::{
-    answer::ShapeError,
     arguments::Args,
     error::CallError,
+    ironclad::json::{Json, Object},
     manifest::{Effect, Entry, Method},
     record_values::wrap,
     request::{self, Request},
@@ -76,10 +75,7 @@ pub(super) fn source_note(record: &Value) -> Option<String> {
 async fn compare(call: Call<'_>, entry: &Entry, args: &Args, found: &mut Found) {
     let update = request::build(entry, args, None);
     let read = Request { method: Method::Get, query: Vec::new(), body: None, effect: Effect::Read, ..update };
-    let mut receiver = Shaped::new(|body: &[u8]| {
-        serde_json::from_slice::<Map<String, Value>>(body).map_err(|_| ShapeError::Malformed)
-    });
-    let Ok((_, record)) = call.look_up(&read, &mut receiver).await else {
+    let Ok((_, record)) = call.look_up(&read, &mut Json::new(Object)).await else {
         found.notes.push("the record could not be read, so what would change is not shown".into());
         return;
     };

@@ -2,12 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, prepare::not_read, receive::Shaped};
+use super::{Call, prepare::not_read};
 use crate::{
-    answer::ShapeError,
     arguments::Args,
     error::CallError,
-    ironclad::Failure,
+    ironclad::{
+        Failure,
+        json::{Json, Object},
+    },
     manifest::{Entry, Subject},
     plan::digest_of,
     request::{Request, segment},
@@ -45,10 +47,7 @@ pub(super) async fn look(call: Call<'_>, entry: &Entry, args: &Args) -> Result<O
 }
 
 async fn read(call: Call<'_>, path: &str) -> Result<Map<String, Value>, Failure> {
-    let mut receiver = Shaped::new(|body: &[u8]| {
-        serde_json::from_slice::<Map<String, Value>>(body).map_err(|_| ShapeError::Malformed)
-    });
-    let result = call.look_up(&Request::look_up(path), &mut receiver).await;
+    let result = call.look_up(&Request::look_up(path), &mut Json::new(Object)).await;
     result.map(|(_, object)| object)
 }
 

@@ -93,7 +93,7 @@ async fn changed_record(
 async fn read(call: Call<'_>, tool: &Tool, (of, id): (&str, &str), what: &str) -> Result<Object, CallError> {
     let request = Request::look_up(&format!("/{of}/{}", request::segment(id)));
     let mut receiver =
-        Shaped::new(|body: &[u8]| serde_json::from_slice::<Object>(body).map_err(|_| ShapeError::Malformed));
+        Shaped::new(|object| serde_json::from_value::<Object>(object.into()).map_err(|_| ShapeError::Malformed));
     let read = call.look_up(&request, &mut receiver).await;
     read.map(|(_, object)| object).map_err(|failure| not_read(&tool.entry, &failure, what))
 }

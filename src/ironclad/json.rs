@@ -10,8 +10,10 @@ use std::{
     thread::JoinHandle,
 };
 
+use serde_json::{Map, Value};
+
 use super::{Head, Receiver, Unsound};
-use crate::answer::LONGEST_TEXT;
+use crate::answer::{LONGEST_TEXT, Meter, ShapeError, metered};
 
 /// The most bytes of a JSON body: a page of 100 workflows with their forms takes about 3 MB, the metadata of a large
 /// company's records more than 8 MB.
@@ -41,6 +43,44 @@ pub trait Reading: Clone + Send + 'static {
     ) -> Result<Self::Made, Unsound>;
 }
 
+/// The most memory that one object takes, about: ten times what a template with a form of a thousand attributes does.
+const OBJECT_MEMORY: usize = 64 << 20;
+
+/// Reads a whole object, or nothing where it takes more memory than any object of Ironclad's.
+#[derive(Debug, Clone, Copy)]
+pub struct Object;
+
+impl Reading for Object {
+    type Made = Map<String, Value>;
+
+    fn read<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        json: &mut serde_json::Deserializer<R>,
+    ) -> Result<Self::Made, Unsound> {
+        match metered(json, &Meter::new(OBJECT_MEMORY)) {
+            Ok(Some(Value::Object(object))) => Ok(object),
+            Ok(Some(_)) => Err(Unsound::Malformed),
+            Ok(None) => Err(Unsound::TooLarge(OBJECT_MEMORY)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Unsound {
+    fn from(error: serde_json::Error) -> Self {
+        (&ShapeError::from(error)).into()
+    }
+}
+
+impl From<&ShapeError> for Unsound {
+    fn from(error: &ShapeError) -> Self {
+        match error {
+            ShapeError::Malformed => Self::Malformed,
+            ShapeError::TooLarge { bytes } => Self::TooLarge(*bytes),
+        }
+    }
+}
+
 /// Receives a JSON body.
 pub struct Json<T: Reading> {
     reading: T,
@@ -59,6 +99,12 @@ impl<T: Reading> Json<T> {
     /// A receiver of one body.
     pub fn new(reading: T) -> Self {
         Self { reading, most: JSON_BYTES, taken: 0, body: Body::Collected(Vec::new()) }
+    }
+
+    /// The same with another bound on the bytes, for a reading that keeps little of them.
+    #[must_use]
+    pub fn up_to(self, bytes: usize) -> Self {
+        Self { most: bytes, ..self }
     }
 
     /// Goes on with a thread that reads what comes.
@@ -212,10 +258,8 @@ impl<B: Read> Read for Guarded<B> {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize as _;
-    use serde_json::Value;
 
     use super::*;
-    use crate::answer::ShapeError;
 
     /// Keeps the whole body.
     #[derive(Clone)]
@@ -228,18 +272,14 @@ mod tests {
             &self,
             json: &mut serde_json::Deserializer<R>,
         ) -> Result<Value, Unsound> {
-            let unsound = |error: serde_json::Error| match ShapeError::from(error) {
-                ShapeError::Malformed => Unsound::Malformed,
-                ShapeError::TooLarge { bytes } => Unsound::TooLarge(bytes),
-            };
-            let value = Value::deserialize(&mut *json).map_err(unsound)?;
-            json.end().map_err(unsound)?;
+            let value = Value::deserialize(&mut *json)?;
+            json.end()?;
             Ok(value)
         }
     }
 
     fn receive(body: &[u8], piece: usize) -> (bool, Result<Value, Unsound>) {
-        let mut json = Json { most: 8 << 20, ..Json::new(Whole) };
+        let mut json = Json::new(Whole).up_to(8 << 20);
         json.begin(&Head::default());
         let whole = body.chunks(piece).all(|chunk| json.push(chunk));
         (whole, json.finish())
@@ -286,6 +326,17 @@ mod tests {
         }
         let too_much = [b"[".as_slice(), &b"null,".repeat(2 << 20)].concat();
         assert!(matches!(receive(&too_much, 1 << 20), (false, Err(Unsound::TooLarge(_)))));
+    }
+
+    #[test]
+    fn an_object_is_read_whole_and_one_of_too_many_members_not_at_all() {
+        let read = |body: &str| Object.read(&mut serde_json::Deserializer::from_str(body));
+        assert_eq!(read(r#"{"a": [1, {"b": null}]}"#).unwrap()["a"][1]["b"], Value::Null);
+        for body in ["", "[]", "{}{}", "{\"a\":", "<html>", "5"] {
+            assert_eq!(read(body), Err(Unsound::Malformed), "{body}");
+        }
+        let dense = format!(r#"{{"a": [{}0]}}"#, "0,".repeat(OBJECT_MEMORY / 64));
+        assert!(matches!(read(&dense), Err(Unsound::TooLarge(_))), "2 MB of text that would take 80");
     }
 
     #[test]

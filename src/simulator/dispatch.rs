@@ -221,7 +221,10 @@ impl Witness for World {
                 | Fault::ResetBefore
                 | Fault::ResetAfter
                 | Fault::WrongType
-                | Fault::Malformed,
+                | Fault::Malformed
+                | Fault::Endless { .. }
+                | Fault::Bomb { .. }
+                | Fault::Headers { .. },
             )
             | None => 0,
         };

@@ -22,6 +22,9 @@ Kinds
   html          an HTML error page instead of JSON; status=N (default 502)
   wrong-type    acts, and sends the usual body as text/plain
   malformed     acts, and sends JSON that ends in the middle
+  endless       acts, and sends the usual body swollen without end; status=N (default: the usual)
+  bomb          acts, and sends the usual body swollen to mb=MEBIBYTES (default 1024), in little gzip; status=N
+  headers       acts, and sends the usual body after headers=N headers (default 20000, at most 32000)
 
 Keys of every kind
   rate=0..1     share of the matching requests that are struck (default 1)
@@ -38,7 +41,7 @@ Examples
   reset-after:method=POST,path=/workflows,count=1";
 
 /// Names of all kinds, for complaints.
-const KINDS: &str = "429, 500, 502, 503, 504, slow, cut, hang, stall, reset-before, reset-after, expired-token, html, wrong-type, malformed";
+const KINDS: &str = "429, 500, 502, 503, 504, slow, cut, hang, stall, reset-before, reset-after, expired-token, html, wrong-type, malformed, endless, bomb, headers";
 /// Paths that only a fault naming them can strike.
 const SPARED: [&str; 2] = ["/__simulator", "/oauth"];
 /// Where the Public API begins.
@@ -90,6 +93,23 @@ pub(crate) enum Fault {
     WrongType,
     /// The request is done and its body broken off.
     Malformed,
+    /// The request is done and its body never ends.
+    Endless {
+        /// HTTP status, if another than the usual.
+        status: Option<u16>,
+    },
+    /// The request is done and its body, which is small on the wire, becomes large.
+    Bomb {
+        /// Size of the body that it becomes, in MiB.
+        mb: u64,
+        /// HTTP status, if another than the usual.
+        status: Option<u16>,
+    },
+    /// The request is done and its answer has many headers.
+    Headers {
+        /// How many.
+        headers: u64,
+    },
 }
 
 impl Fault {
@@ -102,7 +122,10 @@ impl Fault {
             | Self::Stall
             | Self::ResetAfter
             | Self::WrongType
-            | Self::Malformed => true,
+            | Self::Malformed
+            | Self::Endless { .. }
+            | Self::Bomb { .. }
+            | Self::Headers { .. } => true,
             Self::Status { .. } | Self::ResetBefore | Self::ExpiredToken | Self::Html { .. } => false,
         }
     }
@@ -121,6 +144,9 @@ impl Fault {
             Self::Html { .. } => "html",
             Self::WrongType => "wrong-type",
             Self::Malformed => "malformed",
+            Self::Endless { .. } => "endless",
+            Self::Bomb { .. } => "bomb",
+            Self::Headers { .. } => "headers",
         };
         name.to_owned()
     }
@@ -250,13 +276,10 @@ impl Fault {
                 *retry_after = if value == "none" { None } else { Some(whole(key, value)?) };
             }
             (Self::Slow { ms }, "ms") => *ms = whole(key, value)?,
-            (Self::Html { status }, "status") => {
-                *status = value
-                    .parse()
-                    .ok()
-                    .filter(|status| (200..=599).contains(status))
-                    .ok_or_else(|| format!("status '{value}' is not between 200 and 599"))?;
-            }
+            (Self::Html { status }, "status") => *status = http_status(value)?,
+            (Self::Endless { status } | Self::Bomb { status, .. }, "status") => *status = Some(http_status(value)?),
+            (Self::Bomb { mb, .. }, "mb") => *mb = whole(key, value)?,
+            (Self::Headers { headers }, "headers") => *headers = whole(key, value)?,
             _ => return Err(format!("unknown key '{key}'")),
         }
         Ok(())
@@ -276,8 +299,16 @@ fn fault_named(kind: &str) -> Option<Fault> {
         "html" => Fault::Html { status: 502 },
         "wrong-type" => Fault::WrongType,
         "malformed" => Fault::Malformed,
+        "endless" => Fault::Endless { status: None },
+        "bomb" => Fault::Bomb { mb: 1024, status: None },
+        "headers" => Fault::Headers { headers: 20_000 },
         _ => return None,
     })
+}
+
+fn http_status(value: &str) -> Result<u16, String> {
+    let status = value.parse().ok().filter(|status| (200..=599).contains(status));
+    status.ok_or_else(|| format!("status '{value}' is not between 200 and 599"))
 }
 
 fn whole(key: &str, value: &str) -> Result<u64, String> {
@@ -321,6 +352,9 @@ mod tests {
         assert_eq!(first("429:retry-after=none"), Some(Fault::Status { status: 429, retry_after: None }));
         assert_eq!(first("slow:ms=800"), Some(Fault::Slow { ms: 800 }));
         assert_eq!(first("html:status=200"), Some(Fault::Html { status: 200 }));
+        assert_eq!(first("endless:status=500"), Some(Fault::Endless { status: Some(500) }));
+        assert_eq!(first("bomb:mb=5"), Some(Fault::Bomb { mb: 5, status: None }));
+        assert_eq!(first("headers:headers=300"), Some(Fault::Headers { headers: 300 }));
     }
 
     #[test]

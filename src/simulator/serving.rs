@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::faults::{Fault, Faults};
+use super::swollen;
 use super::visit::{Counted, Presence, Visit, Witness};
 
 /// The faults a server injects; clones share them.
@@ -180,7 +181,10 @@ fn instead(fault: Fault, fate: &Fate) -> Result<Response<Body>, Ended> {
         | Fault::Stall
         | Fault::ResetAfter
         | Fault::WrongType
-        | Fault::Malformed => Err(Ended),
+        | Fault::Malformed
+        | Fault::Endless { .. }
+        | Fault::Bomb { .. }
+        | Fault::Headers { .. } => Err(Ended),
     }
 }
 
@@ -221,6 +225,18 @@ async fn spoiled(fault: Fault, mut response: Response<Body>, fate: &Arc<Fate>) -
             let cut = (fault == Fault::Cut).then(|| Arc::clone(fate));
             Ok(Response::from_parts(parts, half_then_nothing(&body, cut)))
         }
+        Fault::Endless { status } => {
+            let (parts, body) = whole(response).await?;
+            Ok(swollen::endless(with_status(parts, status), &body))
+        }
+        Fault::Bomb { mb, status } => {
+            let (parts, body) = whole(response).await?;
+            Ok(swollen::bomb(with_status(parts, status), &body, mb))
+        }
+        Fault::Headers { headers } => {
+            swollen::add_headers(response.headers_mut(), headers);
+            Ok(response)
+        }
         Fault::Slow { .. }
         | Fault::Hang
         | Fault::Status { .. }
@@ -233,6 +249,11 @@ async fn spoiled(fault: Fault, mut response: Response<Body>, fate: &Arc<Fate>) -
 async fn whole(response: Response<Body>) -> Result<(http::response::Parts, Bytes), Ended> {
     let (parts, body) = response.into_parts();
     to_bytes(body, usize::MAX).await.map(|bytes| (parts, bytes)).map_err(|_| Ended)
+}
+
+fn with_status(mut parts: http::response::Parts, status: Option<u16>) -> http::response::Parts {
+    parts.status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(parts.status);
+    parts
 }
 
 /// The first half of a body, and then never anything: a wire that is to be cut is cut once that half has left.

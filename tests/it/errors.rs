@@ -5,6 +5,7 @@ mod confirmation;
 mod lost;
 mod refused;
 mod signing_in;
+mod swollen;
 
 use serde_json::{Value, json};
 
