@@ -25,7 +25,7 @@ use crate::{
 const KEPT: usize = 500;
 
 /// The most memory that all forms together take, about: a hundred large ones take 20 MB.
-const FORMS_MEMORY: usize = 192 << 20;
+const FORMS_MEMORY: usize = 64 << 20;
 
 /// A template that contracts are launched from.
 #[derive(Debug)]

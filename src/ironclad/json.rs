@@ -43,8 +43,8 @@ pub trait Reading: Clone + Send + 'static {
     ) -> Result<Self::Made, Unsound>;
 }
 
-/// The most memory that one object takes, about: ten times what a template with a form of a thousand attributes does.
-const OBJECT_MEMORY: usize = 64 << 20;
+/// The most memory that one object takes, about: several times what a template with a form of a thousand attributes does.
+const OBJECT_MEMORY: usize = 16 << 20;
 
 /// Reads a whole object, or nothing where it takes more memory than any object of Ironclad's.
 #[derive(Debug, Clone, Copy)]
@@ -336,7 +336,7 @@ mod tests {
             assert_eq!(read(body), Err(Unsound::Malformed), "{body}");
         }
         let dense = format!(r#"{{"a": [{}0]}}"#, "0,".repeat(OBJECT_MEMORY / 64));
-        assert!(matches!(read(&dense), Err(Unsound::TooLarge(_))), "2 MB of text that would take 80");
+        assert!(matches!(read(&dense), Err(Unsound::TooLarge(_))), "half a megabyte of text that would take 20");
     }
 
     #[test]

@@ -24,7 +24,7 @@ Kinds
   malformed     acts, and sends JSON that ends in the middle
   endless       acts, and sends the usual body swollen without end; status=N (default: the usual)
   bomb          acts, and sends the usual body swollen to mb=MEBIBYTES (default 1024), in little gzip; status=N
-  headers       acts, and sends the usual body after headers=N headers (default 20000, at most 32000)
+  headers       acts, and sends the usual body after headers=N headers (default 20000, at most 24000)
 
 Keys of every kind
   rate=0..1     share of the matching requests that are struck (default 1)

@@ -20,7 +20,7 @@ const LISTS: [&str; 2] = ["list", "Resources"];
 const PIECE_BYTES: usize = 1 << 20;
 
 /// The most headers that the HTTP library takes.
-const MOST_HEADERS: u64 = 32_000;
+const MOST_HEADERS: u64 = 24_000;
 
 /// A body that is as usual, but for one place that can go on for as long as anybody likes.
 struct Swollen {
@@ -82,7 +82,8 @@ pub(super) fn bomb(mut parts: Parts, body: &[u8], mb: u64) -> Response<Body> {
 pub(super) fn add_headers(headers: &mut HeaderMap, count: u64) {
     for number in 0..count.min(MOST_HEADERS) {
         if let Ok(name) = HeaderName::try_from(format!("x-header-{number}")) {
-            headers.insert(name, HeaderValue::from_static("of no use to anybody"));
+            // Past what the HTTP library takes there are none.
+            let _ = headers.try_insert(name, HeaderValue::from_static("of no use to anybody"));
         }
     }
 }
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn headers_are_as_many_as_are_asked_for_and_can_be_sent() {
-        for (asked, given) in [(300, 300), (1_000_000, 32_000)] {
+        for (asked, given) in [(300, 300), (1_000_000, 24_000)] {
             let mut headers = HeaderMap::new();
             add_headers(&mut headers, asked);
             assert_eq!(headers.len(), given);
