@@ -102,7 +102,10 @@ struct PropertyTypes;
 impl Reading for PropertyTypes {
     type Made = Types;
 
-    fn read<'de, R: serde_json::de::Read<'de>>(&self, json: &mut serde_json::Deserializer<R>) -> Result<Types, Unsound> {
+    fn read<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        json: &mut serde_json::Deserializer<R>,
+    ) -> Result<Types, Unsound> {
         let mut types = Types::new();
         let whole = each(json, ("properties", TYPES_MEMORY), |key, property, _| {
             let Some(kind) = property.get("type").and_then(Value::as_str) else { return 0 };

@@ -7,11 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Call, Prepared,
-    launch::Launch,
-    receive::Shaped,
-};
+use super::{Call, Prepared, launch::Launch, receive::Shaped};
 use crate::{
     answer::{self, Answer, Fields, Shape, ShapeError},
     audit::Record,

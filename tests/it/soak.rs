@@ -158,7 +158,13 @@ async fn round(seed: u64) -> Figures {
     field.quiet().await;
     let seen = field.page(&format!("requests?after={}", judge.seen())).await;
     judge.saw(seen["list"].as_array().unwrap());
-    judge.found(&field.page("state").await["counts"]);
+    // A job that was accepted last makes its workflow a little later.
+    let settled = async {
+        while !judge.found(&field.page("state").await["counts"]) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(10), settled).await;
     judge.judge(&std::fs::read_to_string(&log).unwrap())
 }
 

@@ -2,6 +2,7 @@
 
 mod browser;
 mod kept;
+mod key_store;
 mod rotation;
 mod scopes;
 

@@ -128,8 +128,18 @@ impl Judge {
         }
     }
 
-    pub(crate) fn found(&mut self, after: &Value) {
+    /// Takes the counts of the simulator's state after the last call; whether they are what the log tells.
+    pub(crate) fn found(&mut self, after: &Value) -> bool {
         self.after = after.clone();
+        ["workflows", "records"].into_iter().all(|kind| self.grown(kind) == self.made(kind))
+    }
+
+    fn made(&self, kind: &str) -> u64 {
+        self.made.get(kind).copied().unwrap_or_default()
+    }
+
+    fn grown(&self, kind: &str) -> u64 {
+        self.after[kind].as_u64().unwrap() - self.before[kind].as_u64().unwrap()
     }
 
     /// Waits until every call has its line: those that were given up get theirs a little later.
@@ -157,13 +167,7 @@ impl Judge {
             lines.entry(text("agent")).or_default().push(text("outcome"));
         }
         for kind in ["workflows", "records"] {
-            let count = |counts: &Value| counts[kind].as_u64().unwrap();
-            let made = self.made.get(kind).copied().unwrap_or_default();
-            assert_eq!(
-                count(&self.after) - count(&self.before),
-                made,
-                "{kind}: the request log does not say the truth"
-            );
+            assert_eq!(self.grown(kind), self.made(kind), "{kind}: the request log does not say the truth");
         }
         for call in &self.calls {
             let mark = mark(call.number);

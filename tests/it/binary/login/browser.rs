@@ -24,10 +24,15 @@ pub(super) struct Browser {
 }
 
 impl Browser {
-    /// Runs `login`, and reads the page that it prints.
+    /// Runs `login` that keeps its tokens in a file, and reads the page that it prints.
     pub(super) async fn start(home: &Home, arguments: &[&str]) -> Self {
-        let mut child =
-            home.command(&[&["login", "--no-browser", "--keep-in", "file"], arguments].concat()).spawn().unwrap();
+        Self::keeping(home, "file", arguments).await
+    }
+
+    /// Runs `login` that keeps its tokens somewhere, and reads the page that it prints.
+    pub(super) async fn keeping(home: &Home, place: &str, arguments: &[&str]) -> Self {
+        let command = [&["login", "--no-browser", "--keep-in", place], arguments].concat();
+        let mut child = home.command(&command).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = String::new();
         let page = loop {
