@@ -13,15 +13,17 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 pub use self::agents::{needed_scopes, roster, with_login};
 use crate::{
     approvals,
     audit::AuditLog,
     catalog::Catalog,
-    config::{Config, ConfigError, LaunchTools, OauthClient, Secrets},
+    config::{CallerAuth, Config, ConfigError, LaunchTools, OauthClient, ResourceConfig, Secrets},
     cursor::CursorKey,
     dispatch::{Dispatch, Drain, Holds, Plans},
     download::DownloadFolder,
@@ -29,7 +31,9 @@ use crate::{
     ironclad::{
         Client,
         auth::{Auth, Credentials},
+        page::PageError,
     },
+    issuer::{self, Fetch, Issuer},
     keys::{Key, Ring},
     launch_tools::{Choice, Launchers},
     masking::learned,
@@ -74,10 +78,25 @@ pub fn catalog(config: &Config) -> Result<Catalog, ConfigError> {
 pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let catalog = catalog(&config)?;
     let (credentials, login) = credentials::credentials(&config, &catalog)?;
+    let by_token = config.auth == CallerAuth::Oauth;
+    if by_token && let Some(login) = &login {
+        let user = login.user.email.as_deref().or(login.user.id.as_deref()).unwrap_or("whoever signed in");
+        let fault = format!(
+            "the kept login acts as {user}, whoever calls; set up client credentials, which act as each caller, and run \
+             `ironclad-mcp logout`"
+        );
+        return Err(ConfigError::invalid("auth", fault));
+    }
+    if by_token && config.secrets.access_token.is_some() {
+        tracing::warn!(
+            "IRONCLAD_ACCESS_TOKEN keeps its own rights, whoever calls; with client credentials each has theirs"
+        );
+    }
     if let Some(login) = login {
         with_login(&login, &mut config);
     }
     let roster = roster(&config, &catalog)?;
+    let named = if by_token { config.oauth.hosts() } else { Vec::new() };
     let Config { ironclad, secrets, state_keys, audit, state, approval_life, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
@@ -88,7 +107,7 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let client = Client::new(ironclad, auth);
     let log = |target| AuditLog::new(target).rotated(config.audit_rotation).counted(client.metrics().audit_failures());
     let (destinations, audit) = (Arc::new(log(audit.of_destinations())), Arc::new(log(audit)));
-    let client = client.with_egress(config.egress, Some(destinations));
+    let client = client.with_egress_to(config.egress, &named, Some(destinations));
     let catalog = Arc::new(catalog);
     let dispatch = Dispatch {
         catalog: Arc::clone(&catalog),
@@ -115,6 +134,19 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let launchers = Launchers::new(choice, config.tools.template_refresh, config.tools.prefix);
     let roster = LiveRoster::new(roster);
     Ok(Assembly { dispatch: Arc::new(dispatch), catalog, launchers, roster })
+}
+
+/// The issuer of callers' tokens; its documents are fetched through the one door.
+#[must_use]
+pub fn issuer(config: &ResourceConfig, dispatch: &Arc<Dispatch>, clock: issuer::Clock) -> Arc<Issuer> {
+    struct Pages(Arc<Dispatch>);
+    impl Fetch for Pages {
+        fn fetch<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Vec<u8>, PageError>> {
+            Box::pin(self.0.client.page(url.clone()))
+        }
+    }
+    let pages = Box::new(Pages(Arc::clone(dispatch)));
+    Issuer::new(config.terms.clone(), config.keys_at.clone(), pages, clock)
 }
 
 /// The keys of one account: those that seal plans and questions, and those that seal cursors.

@@ -12,6 +12,7 @@ use jsonwebtoken::{
 use serde_json::{Map, Value};
 
 use crate::policy::Access;
+pub use crate::policy::{READ_SCOPE as READ, WRITE_SCOPE as WRITE};
 
 /// The algorithms that may be allowed: those that need the issuer's private key.
 pub const ALGORITHMS: [Algorithm; 9] = [
@@ -25,12 +26,6 @@ pub const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::ES384,
     Algorithm::EdDSA,
 ];
-
-/// The scope that reads need.
-pub const READ: &str = "ironclad:read";
-
-/// The scope that writes need; reads are within it.
-pub const WRITE: &str = "ironclad:write";
 
 /// The longest token that is looked at, in bytes.
 pub const LONGEST: usize = 16 * 1024;

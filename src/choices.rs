@@ -144,7 +144,7 @@ impl Lookups {
         let Some(tool) = tool.filter(|tool| (desk.grants)(tool)) else { return Choices::default() };
         let caller = (desk.caller)();
         let agent = &caller.agent;
-        let key = (agent.name.clone(), agent.user().clone(), question.tool, question.arguments.to_string());
+        let key = (agent.identity().to_owned(), agent.user().clone(), question.tool, question.arguments.to_string());
         let slot = self.slot(key);
         // Held while asking: whoever else wants the same waits here for it.
         let mut kept = slot.0.lock().await;
@@ -153,7 +153,7 @@ impl Lookups {
         {
             return read(source, answer);
         }
-        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(&agent.name) {
+        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).allows(agent.identity()) {
             return Choices { items: Vec::new(), more: true };
         }
         let arguments = question.arguments.as_object().cloned().unwrap_or_default();

@@ -27,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 use self::console::complain;
 use crate::{
     cli::{AgentFlag, Cli, Command},
-    config::{self, Config, ConfigError, Log, Options},
+    config::{self, CallerAuth, Config, ConfigError, Log, Options},
     masking::{Masked, mask_panics},
     simulator::SimulatorError,
     transport::TransportError,
@@ -117,14 +117,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn command(command: Command, AgentFlag { agent }: AgentFlag, options: Options) -> Ended {
     match command {
-        Command::Stdio(flag) => one_thread(stdio::run(configured(options.clone())?, flag.agent.or(agent), options)),
+        Command::Stdio(flag) => {
+            one_thread(stdio::run(alone(configured(options.clone())?), flag.agent.or(agent), options))
+        }
         Command::Call(mut args) => {
             args.agent.agent = args.agent.agent.or(agent);
-            one_thread(call::run(args, configured(options)?))
+            one_thread(call::run(args, alone(configured(options)?)))
         }
         Command::Tools(mut args) => {
             args.agent.agent = args.agent.agent.or(agent);
-            one_thread(tools::run(args, configured(options)?))
+            one_thread(tools::run(args, alone(configured(options)?)))
         }
         _ if agent.is_some() => Err(CommandError::Usage("--agent is for stdio, call and tools".into())),
         Command::Http(args) => http::run(args, configured(options.clone())?, options),
@@ -148,6 +150,11 @@ fn configured(options: Options) -> Result<Config, ConfigError> {
     config.program = std::env::current_exe().ok();
     log_to_stderr(&config.log);
     Ok(config)
+}
+
+/// Callers are told apart over HTTP only.
+fn alone(config: Config) -> Config {
+    Config { auth: CallerAuth::None, ..config }
 }
 
 fn log_to_stderr(log: &Log) {

@@ -6,6 +6,7 @@
 mod agents;
 mod environment;
 mod error;
+mod oauth;
 mod options;
 mod secrets;
 mod values;
@@ -24,6 +25,7 @@ pub use self::{
     agents::{AgentConfig, AgentOptions, CallerAuth},
     environment::without_environment,
     error::ConfigError,
+    oauth::{Oauth, ResourceConfig},
     options::Options,
     secrets::{OauthClient, Secrets},
     values::Grant,
@@ -53,6 +55,8 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// `--auth`
     pub auth: CallerAuth,
+    /// `--oauth-…`
+    pub oauth: Oauth,
     /// The settings file.
     pub file: Option<PathBuf>,
     /// Whom requests are made as.
@@ -215,6 +219,7 @@ fn checked(
         acting_user: acting_user(&options)?,
         approval_life: Duration::from_secs(approval_life),
         auth: parsed("auth", options.auth.as_deref())?.unwrap_or_default(),
+        oauth: oauth::oauth(&options)?,
         agents: agents::agents(options.agents.clone().unwrap_or_default())?,
         file: options.config.clone(),
         ironclad: ironclad(&options)?,
@@ -254,6 +259,7 @@ fn checked(
             confirm_tools,
             require_plan: values::trimmed(options.require_plan),
             agent: None,
+            token: None,
         },
         scopes: values::words(options.scopes),
         state,

@@ -125,7 +125,7 @@ impl Caller<'_> {
     fn errand(&self) -> Errand<'_> {
         let share = self.agent.share().map_or(Share::WHOLE, Share::percent);
         Errand {
-            agent: &self.agent.name,
+            agent: self.agent.identity(),
             share,
             progress: self.progress,
             deadline: self.deadline,
@@ -250,7 +250,8 @@ impl Dispatch {
         caller: Caller<'_>,
     ) -> Result<Reached, CallError> {
         let as_user = caller.agent.user().name().map(str::to_owned);
-        let who = Who { agent: caller.agent.name.clone(), as_user };
+        let subject = caller.agent.principal().map(|principal| principal.subject.clone());
+        let who = Who { agent: caller.agent.name.clone(), caller: subject, as_user };
         let named = plans::filled(self, tool, &arguments);
         let named = launch::named(tool, &named);
         // Before the record, so that it outlives it: while a line is unwritten the call is under way.
@@ -352,7 +353,7 @@ impl Call<'_> {
         let is_write = entry.effect.is_write();
         if is_write {
             // Before a plan is used up, or a person asked.
-            self.holds.check(entry, &args, (&self.caller.agent.name, &request))?;
+            self.holds.check(entry, &args, (self.caller.agent.identity(), &request))?;
         }
         let case = Case {
             wanted,
@@ -371,8 +372,8 @@ impl Call<'_> {
             record.intend().map_err(|error| audit_unavailable(&error))?;
         }
         let prepared = Prepared { args, place, request };
-        let sending =
-            is_write.then(|| self.holds.sending((&self.caller.agent.name, &prepared.request), record.times_sent()));
+        let sending = is_write
+            .then(|| self.holds.sending((self.caller.agent.identity(), &prepared.request), record.times_sent()));
         let delivered = self.deliver(entry, &prepared, found, record).await;
         let settled = match sending {
             Some(sending) => sending.settled(delivered, entry, &prepared.args),

@@ -5,14 +5,17 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     agents::Agent,
@@ -39,6 +42,12 @@ const AUTO_BYTES: usize = 24_000;
 
 /// The tool that every typed launch tool is a special case of.
 pub const GENERAL: &str = "launch_workflow";
+
+/// The most acting users that callers brought whose templates are followed.
+const MOST_GUESTS: usize = 200;
+
+/// How many refreshes an acting user is followed for after the last list of tools.
+const GUEST_REFRESHES: u32 = 3;
 
 /// How long a list of tools waits for the first templates.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -76,6 +85,10 @@ pub struct Launchers {
     refresh: Duration,
     prefix: String,
     by_user: RwLock<HashMap<ActingUser, Arc<LaunchTools>>>,
+    /// The acting users that no setting names, and when each was last seen.
+    guests: Mutex<HashMap<ActingUser, Instant>>,
+    /// Told of a new one.
+    comes: Notify,
     /// How often they changed.
     news: watch::Sender<u64>,
 }
@@ -84,7 +97,8 @@ impl Launchers {
     /// Follows the templates that `choice` names, as old as `refresh` at most.
     #[must_use]
     pub fn new(choice: Choice, refresh: Duration, prefix: String) -> Self {
-        Self { choice, refresh, prefix, by_user: RwLock::default(), news: watch::Sender::new(0) }
+        let (by_user, guests, comes) = (RwLock::default(), Mutex::default(), Notify::new());
+        Self { choice, refresh, prefix, by_user, guests, comes, news: watch::Sender::new(0) }
     }
 
     /// How old the list of tools may grow at a client.
@@ -119,9 +133,35 @@ impl Launchers {
     /// The tools that an agent is granted, once the templates were fetched for the first time, or as they are after 2 s.
     pub async fn ready(&self, agent: &Agent) -> Vec<Arc<Tool>> {
         let mut news = self.news.subscribe();
+        if agent.principal().is_some() {
+            self.welcome(agent.user());
+        }
         // Time is up, or the sender is gone: either way there is nothing more to wait for.
         let _ = tokio::time::timeout(FIRST_WAIT, news.wait_for(|_| self.of(agent.user()).is_some())).await;
         self.published(agent)
+    }
+
+    /// Notes that a user is there whom no setting names; past the most, whoever was not seen for longest goes.
+    fn welcome(&self, user: &ActingUser) {
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        if guests.insert(user.clone(), Instant::now()).is_some() {
+            return;
+        }
+        if guests.len() > MOST_GUESTS
+            && let Some(longest) = guests.iter().min_by_key(|(_, seen)| **seen).map(|(user, _)| user.clone())
+        {
+            guests.remove(&longest);
+        }
+        drop(guests);
+        self.comes.notify_one();
+    }
+
+    /// The users whom no setting names and who were there lately.
+    fn guests(&self) -> Vec<ActingUser> {
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        let long = self.refresh.saturating_mul(GUEST_REFRESHES);
+        guests.retain(|_, seen| seen.elapsed() < long);
+        guests.keys().cloned().collect()
     }
 
     /// A receiver that sees every change.
@@ -155,7 +195,9 @@ impl Launchers {
         loop {
             let agents = Arc::clone(&changes.borrow_and_update());
             let launching = agents.rights().filter(|rights| self.is_on(catalog, &rights.policy));
-            let users: HashSet<&ActingUser> = launching.map(|rights| &rights.user).collect();
+            let guests = self.guests();
+            let named = launching.filter(|rights| !rights.user_is_brought).map(|rights| &rights.user);
+            let users: HashSet<&ActingUser> = named.chain(&guests).collect();
             self.by_user.write().unwrap_or_else(PoisonError::into_inner).retain(|user, _| users.contains(user));
             let all = Instant::now() >= due;
             if all {
@@ -165,6 +207,7 @@ impl Launchers {
             join_all(wanted.map(|user| self.refresh_now(dispatch, catalog, user))).await;
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
+                () = self.comes.notified() => {}
                 changed = changes.changed() => if changed.is_err() { return },
             }
         }

@@ -107,7 +107,15 @@ pub struct Settings {
     pub require_plan: Vec<String>,
     /// What the calling agent is granted of that; `None` without `[agents]`, and then it is all.
     pub agent: Option<Arc<Profile>>,
+    /// How far the caller's own token reaches; `None` where callers bring none with scopes.
+    pub token: Option<Access>,
 }
+
+/// The scope that a caller's token needs for reads.
+pub const READ_SCOPE: &str = "ironclad:read";
+
+/// The scope that a caller's token needs for writes; reads are within it.
+pub const WRITE_SCOPE: &str = "ironclad:write";
 
 /// Why a tool is refused: the rule, for the audit log, and the setting that would grant it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +169,27 @@ pub fn visible(entry: &Entry, settings: &Settings) -> Result<String, Denial> {
         return Err(denial(rule, "the operator must add it to --tools".to_owned()));
     }
     let rule = covers(settings, &entry.group, entry.effect)?;
-    settings.agent.as_ref().map_or(Ok(rule), |agent| agent.visible(entry))
+    let rule = settings.agent.as_ref().map_or(Ok(rule), |agent| agent.visible(entry))?;
+    within_token(settings, entry.effect).map(|()| rule)
+}
+
+/// Whether the caller's token covers an effect: it only ever narrows.
+fn within_token(settings: &Settings, effect: Effect) -> Result<(), Denial> {
+    let needed = Access::needed_for(effect);
+    if settings.token.is_none_or(|reach| reach >= needed) {
+        return Ok(());
+    }
+    let scope = if needed == Access::Full { WRITE_SCOPE } else { READ_SCOPE };
+    let hint = format!("the caller must sign in again for a token with the scope {scope}");
+    Err(denial(format!("token without {scope}"), hint))
+}
+
+/// Whether anything at all is granted that writes, whatever a caller's token says.
+#[must_use]
+pub fn grants_writes(settings: &Settings) -> bool {
+    let full = |access: &BTreeMap<String, Access>| access.values().any(|access| *access == Access::Full);
+    let of_server = settings.enable_writes || full(&settings.access);
+    of_server && settings.agent.as_ref().is_none_or(|agent| full(&agent.access))
 }
 
 /// Whether the server's access of a group covers an effect.
@@ -187,7 +215,8 @@ pub fn reach(group: &str, settings: &Settings) -> (Access, Option<Denial>) {
     }
     let both = |effect| {
         let rule = covers(settings, group, effect)?;
-        settings.agent.as_ref().map_or(Ok(rule), |agent| agent.covers(group, effect))
+        let rule = settings.agent.as_ref().map_or(Ok(rule), |agent| agent.covers(group, effect))?;
+        within_token(settings, effect).map(|()| rule)
     };
     match (both(Effect::Read), both(Effect::Write)) {
         (Err(denial), _) => (Access::Off, Some(denial)),
@@ -406,6 +435,22 @@ mod tests {
         assert!("write".parse::<Access>().unwrap_err().contains("off, read or full"));
         assert_eq!("always".parse(), Ok(Confirm::Always));
         assert!("yes".parse::<Confirm>().unwrap_err().contains("auto, always or never"));
+    }
+
+    #[test]
+    fn a_callers_token_narrows_and_never_grants() {
+        let read_only = Settings { token: Some(Access::Read), ..settings(true, &[]) };
+        assert_eq!(allowed("workflows", &read_only), READS);
+        assert_eq!(allowed("workflows", &Settings { token: Some(Access::Full), ..settings(true, &[]) }), ALL);
+        assert_eq!(allowed("workflows", &Settings { token: Some(Access::Full), ..settings(false, &[]) }), READS);
+        assert_eq!(allowed("workflows", &Settings { token: Some(Access::Off), ..settings(true, &[]) }), NONE);
+        let denial = decide(&entry("workflows", Effect::Write), &read_only).unwrap_err();
+        assert_eq!(denial.rule, "token without ironclad:write");
+        assert!(denial.hint.contains("ironclad:write"), "{}", denial.hint);
+        let (access, withheld) = reach("workflows", &read_only);
+        assert_eq!((access, withheld.unwrap().rule.as_str()), (Access::Read, "token without ironclad:write"));
+        assert!(grants_writes(&read_only) && !grants_writes(&settings(false, &[])));
+        assert!(grants_writes(&settings(false, &[("records", Access::Full)])));
     }
 
     fn any_settings() -> impl Strategy<Value = Settings> {

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use crate::{
     agents::{Agent, Rights},
     policy::{Profile, Settings},
-    request::ActingUser,
 };
 
 /// The SHA-256 hash of an agent's token; the token itself is kept nowhere.
@@ -106,6 +105,19 @@ impl Roster {
         Some(Agent::new(known.name.clone(), Arc::clone(&known.rights)))
     }
 
+    /// The same caller with the rights of now; `None` where they have none any more.
+    #[must_use]
+    pub fn again(&self, agent: &Agent) -> Option<Agent> {
+        let now = match self.open() {
+            Some(rights) => Agent::new(agent.name.clone(), Arc::clone(rights)),
+            None => self.by_name(&agent.name)?,
+        };
+        match agent.principal() {
+            Some(principal) => now.on_behalf_of(Arc::clone(principal)),
+            None => Some(now),
+        }
+    }
+
     /// The names of all agents.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.known.iter().map(|known| known.name.as_str())
@@ -128,7 +140,7 @@ impl Roster {
 pub fn nobody(name: &str) -> Agent {
     let profile = Profile { name: name.to_owned(), ..Profile::default() };
     let policy = Settings { agent: Some(Arc::new(profile)), ..Settings::default() };
-    Agent::new(name, Arc::new(Rights { policy, user: ActingUser::default(), share: None }))
+    Agent::new(name, Arc::new(Rights { policy, ..Rights::default() }))
 }
 
 /// The roster as it is now; replaced as a whole.
@@ -163,6 +175,7 @@ impl LiveRoster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{agents::Principal, policy::Access, request::ActingUser};
 
     fn rights(email: &str) -> Rights {
         Rights { user: ActingUser { email: Some(email.into()), id: None }, ..Rights::default() }
@@ -189,6 +202,26 @@ mod tests {
             assert!(roster.by_token(wrong).is_none(), "{wrong}");
         }
         assert!(Roster::anybody(rights("x@example.com")).by_token("").is_none());
+    }
+
+    #[test]
+    fn whoever_calls_through_an_agent_keeps_their_name_and_gets_its_rights_of_now() {
+        let principal = Principal {
+            issuer: "https://login.example".into(),
+            subject: "maria".into(),
+            email: Some("maria@example.com".into()),
+            access: Access::Read,
+        };
+        let maria = two().by_name("a").unwrap().on_behalf_of(Arc::new(principal)).unwrap();
+        let next =
+            Rights { policy: Settings { enable_writes: true, ..Settings::default() }, ..rights("x@example.com") };
+        let next = Roster::of(BTreeMap::from([("a".to_owned(), (None, next))]));
+        let again = next.again(&maria).unwrap();
+        assert_eq!(again.identity(), maria.identity());
+        assert_eq!(again.user().name(), Some("maria@example.com"));
+        assert!(again.policy().enable_writes && again.policy().token == Some(Access::Read));
+        assert!(Roster::of(BTreeMap::new()).again(&maria).is_none());
+        assert!(two().again(&two().by_name("b").unwrap()).unwrap().principal().is_none());
     }
 
     #[test]

@@ -474,7 +474,7 @@ impl ServerHandler for Server {
         };
         let arguments: JsonObject = request.arguments.take().unwrap_or_default();
         let agent = self.caller(&cx).agent;
-        let way = Way { states: &shared.states, plans: &shared.dispatch.plans, agent: &agent.name };
+        let way = Way { states: &shared.states, plans: &shared.dispatch.plans, agent: agent.identity() };
         let asker = Asker::new(way, &mut request, &arguments, &cx)?;
         let person = asker.as_ref().map(|asker| asker as &dyn Person);
         let called = self.call(&tool, arguments, (person, None), &cx).await?;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::http::serve_http_as;
 pub use self::{
     approvals::ApprovalsPage,
-    http::{HttpSettings, Patience, Scrapers, serve_http},
+    http::{CallerCheck, HttpSettings, LOOPBACK_HOSTS, Patience, ResourceServer, Scrapers, serve_http},
     stdio::{serve_lines, serve_stdio},
 };
 use crate::dispatch::{Drain, Grace};

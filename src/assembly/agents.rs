@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     agents::Rights,
     catalog::Catalog,
-    config::{AgentConfig, Config, ConfigError},
+    config::{AgentConfig, CallerAuth, Config, ConfigError},
     ironclad::auth::login::Head,
     policy::{Access, Profile, Settings},
     request::ActingUser,
@@ -19,7 +19,7 @@ use crate::{
 pub fn roster(config: &Config, catalog: &Catalog) -> Result<Roster, ConfigError> {
     if config.agents.is_empty() {
         needs_user(config, None, &config.acting_user)?;
-        let rights = Rights { policy: config.policy.clone(), user: config.acting_user.clone(), share: None };
+        let rights = Rights { policy: config.policy.clone(), user: config.acting_user.clone(), ..Rights::default() };
         return Ok(Roster::anybody(rights));
     }
     let mut agents: BTreeMap<String, (Option<TokenHash>, Rights)> = BTreeMap::new();
@@ -27,9 +27,17 @@ pub fn roster(config: &Config, catalog: &Catalog) -> Result<Roster, ConfigError>
         let name = &agent.profile.name;
         catalog.check_profile(&agent.profile)?;
         warn_above_server(&agent.profile, &config.policy);
-        let user = agent.user.clone().unwrap_or_else(|| config.acting_user.clone());
-        needs_user(config, Some(name), &user)?;
-        agents.insert(name.clone(), (agent.token, Rights { policy, user, share: agent.share }));
+        // Whoever is told apart acts as themselves, and never as whoever the server acts as otherwise.
+        let user_is_brought = config.auth == CallerAuth::Oauth && agent.user.is_none();
+        let user = match &agent.user {
+            Some(user) => user.clone(),
+            None if user_is_brought => ActingUser::default(),
+            None => config.acting_user.clone(),
+        };
+        if !user_is_brought {
+            needs_user(config, Some(name), &user)?;
+        }
+        agents.insert(name.clone(), (agent.token, Rights { policy, user, user_is_brought, share: agent.share }));
     }
     Ok(Roster::of(agents))
 }

@@ -59,6 +59,8 @@ impl Decision {
 pub struct Who {
     /// The agent: its configured name, or the MCP client's own.
     pub agent: String,
+    /// Who stands behind the agent, by their authorization server's name for them; `None` where nobody is verified.
+    pub caller: Option<String>,
     /// The Ironclad user on whose behalf it is done.
     pub as_user: Option<String>,
 }
@@ -112,7 +114,11 @@ impl Record {
         let more = arguments.keys().any(|name| !object.contains_key(name) && !ABOUT_THE_CALL.contains(&name.as_str()));
         Self {
             log,
-            who: Who { agent: visible(&who.agent).into_owned(), ..who },
+            who: Who {
+                agent: visible(&who.agent).into_owned(),
+                caller: who.caller.map(|caller| visible(&caller).into_owned()),
+                ..who
+            },
             tool: entry.name.clone(),
             deed: entry.deed.clone(),
             said: said(&entry.deed, arguments),
@@ -239,6 +245,9 @@ impl Record {
         let mut line = Map::with_capacity(16);
         line.insert("time".into(), timestamp().into());
         line.insert("agent".into(), self.who.agent.as_str().into());
+        if let Some(caller) = &self.who.caller {
+            line.insert("caller".into(), caller.as_str().into());
+        }
         line.insert("as_user".into(), self.who.as_user.as_deref().into());
         line.insert("tool".into(), self.tool.as_str().into());
         let mut object = self.object.clone();

@@ -96,7 +96,7 @@ fn arguments() -> Map<String, Value> {
 const DIGEST: &str = "sha256:fffa1a520db3dc315a89bd3fb2133cb8463c5facdb34c982614cadd7c1bb950e";
 
 fn who() -> Who {
-    Who { agent: "claude".into(), as_user: Some("ana@example.com".into()) }
+    Who { agent: "claude".into(), caller: None, as_user: Some("ana@example.com".into()) }
 }
 
 fn open(log: &Arc<AuditLog>, effect: &str) -> Record {

@@ -130,7 +130,7 @@ fn writable(path: &Path) -> io::Result<()> {
 /// Whoever may what the server may, with the acting user of the first agent.
 fn as_server(roster: &Roster, policy: Settings) -> Agent {
     let user = roster.rights().next().map(|rights| rights.user.clone()).unwrap_or_default();
-    Agent::new(AGENT, Arc::new(Rights { policy, user, share: None }))
+    Agent::new(AGENT, Arc::new(Rights { policy, user, ..Rights::default() }))
 }
 
 /// What each agent has.

@@ -12,14 +12,15 @@ use super::{
     stdio::warn_without_credentials, stop,
 };
 use crate::{
-    approvals::{Approver, Approvers},
+    approvals::{self, Approver, Approvers},
     assembly::{self, Assembly},
     cli::HttpArgs,
-    config::{CallerAuth, Config, Options},
-    dispatch::Plans,
+    config::{CallerAuth, Config, Options, ResourceConfig},
+    dispatch::{Dispatch, Plans},
     policy::Confirm,
+    roster::LiveRoster,
     server::{Recognition, Server},
-    transport::{self, ApprovalsPage, HttpSettings, Patience},
+    transport::{self, ApprovalsPage, CallerCheck, HttpSettings, LOOPBACK_HOSTS, Patience, ResourceServer},
 };
 
 /// How long the tasks of open connections may take to write their last audit lines.
@@ -53,9 +54,37 @@ fn admissible(args: &HttpArgs, config: &Config) -> Result<(), CommandError> {
         CallerAuth::Agents if !has_tokens => "--auth agents: no agent has a token, so nobody could call; \
              `ironclad-mcp agent add NAME` makes one"
             .into(),
+        CallerAuth::None | CallerAuth::Agents if config.oauth.is_set() => {
+            "settings --oauth-… are there, and go for --auth oauth (IRONCLAD_AUTH) only; set it, or take them out"
+                .into()
+        }
         CallerAuth::None | CallerAuth::Agents => return Ok(()),
+        CallerAuth::Oauth => match config.oauth.complete(&config.agents) {
+            Ok(_) => return Ok(()),
+            Err(missing) => missing,
+        },
     };
     Err(CommandError::Usage(wrong))
+}
+
+/// How callers are let in.
+fn door(
+    (auth, oauth): (CallerAuth, Option<ResourceConfig>),
+    dispatch: &Arc<Dispatch>,
+    roster: &Arc<LiveRoster>,
+) -> Option<CallerCheck> {
+    let roster = Arc::clone(roster);
+    match (auth, oauth) {
+        (CallerAuth::None, _) => None,
+        (CallerAuth::Oauth, Some(config)) => {
+            let issuer = assembly::issuer(&config, dispatch, Arc::new(approvals::now));
+            let prepared = Arc::clone(&issuer);
+            tokio::spawn(async move { prepared.prepare().await });
+            let ResourceConfig { resource, agent, .. } = config;
+            Some(CallerCheck::Oauth(Arc::new(ResourceServer { roster, issuer, resource, agent })))
+        }
+        (CallerAuth::Agents | CallerAuth::Oauth, _) => Some(CallerCheck::Agents(roster)),
+    }
 }
 
 async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
@@ -84,6 +113,13 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
         scrapers: config.scrapers,
     };
     let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
+    let oauth = config.oauth.complete(&config.agents).ok();
+    if let (CallerAuth::Oauth, Some(host), true) =
+        (config.auth, oauth.as_ref().and_then(|oauth| oauth.resource.host_str()), settings.allowed_hosts.is_empty())
+    {
+        // The public name is named already; whoever looks after the machine comes by loopback names.
+        settings.allowed_hosts = LOOPBACK_HOSTS.iter().copied().chain([host]).map(str::to_owned).collect();
+    }
     let (auth, reload) = (config.auth, Reload::of(&config, options, simulated));
     let Assembly { dispatch, catalog, launchers, roster } = assembly::assemble(config)?;
     if let Some(reload) = reload {
@@ -91,11 +127,9 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     }
     let recognition = match auth {
         CallerAuth::None => Recognition::Anybody("http"),
-        CallerAuth::Agents => {
-            settings.callers = Some(Arc::clone(&roster));
-            Recognition::Verified
-        }
+        CallerAuth::Agents | CallerAuth::Oauth => Recognition::Verified,
     };
+    settings.callers = door((auth, oauth), &dispatch, &roster);
     let page = page(&dispatch.plans, approvers, (waits, settings.allowed_hosts.clone()))?;
     settings.approvals = Some(Arc::new(page));
     let server = Server::new(dispatch, catalog, launchers, roster, recognition);

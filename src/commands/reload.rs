@@ -9,7 +9,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     assembly::{self, needed_scopes},
     catalog::Catalog,
-    config::{self, Config, ConfigError, Options},
+    config::{self, CallerAuth, Config, ConfigError, Options},
     roster::{LiveRoster, Roster},
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Reload {
     file: PathBuf,
     /// The command line.
     options: Options,
+    /// How callers are recognised; that takes a restart.
+    auth: CallerAuth,
     /// Somebody who works at the simulated company, where there is one.
     simulated: Option<String>,
 }
@@ -42,7 +44,7 @@ pub(super) struct Reload {
 impl Reload {
     /// The settings file of a configuration, if it has one.
     pub(super) fn of(config: &Config, options: Options, simulated: Option<String>) -> Option<Self> {
-        Some(Self { file: config.file.clone()?, options, simulated })
+        Some(Self { file: config.file.clone()?, options, auth: config.auth, simulated })
     }
 
     /// Follows the file; ends only when it is dropped.
@@ -76,6 +78,7 @@ impl Reload {
 
     fn roster(&self, now: &Roster, catalog: &Catalog) -> Result<(Roster, Vec<String>), ConfigError> {
         let mut config = config::load(self.options.clone())?;
+        config.auth = self.auth;
         if let Some(somebody) = &self.simulated {
             assembly::with_users_of(somebody, &mut config);
         } else if let Some((_, login)) = assembly::kept_login(&config)? {

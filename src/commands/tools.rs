@@ -50,7 +50,7 @@ async fn typed(mut config: Config, catalog: &Catalog, agent: Agent) -> Result<Ve
     let typed = match assembly::assemble(config) {
         Ok(Assembly { dispatch, catalog, launchers, roster }) => {
             // By now the acting user may be one of the simulator's.
-            let as_server = Agent::new("", Arc::new(Rights { policy, user, share: None }));
+            let as_server = Agent::new("", Arc::new(Rights { policy, user, ..Rights::default() }));
             let agent = named.and_then(|name| roster.now().by_name(name)).unwrap_or(as_server);
             launchers.fetched(&dispatch, &catalog, &agent).await
         }

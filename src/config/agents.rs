@@ -50,6 +50,8 @@ pub enum CallerAuth {
     None,
     /// By the bearer token of an agent.
     Agents,
+    /// By an access token of the issuer.
+    Oauth,
 }
 
 impl FromStr for CallerAuth {
@@ -59,7 +61,8 @@ impl FromStr for CallerAuth {
         match text {
             "none" => Ok(Self::None),
             "agents" => Ok(Self::Agents),
-            _ => Err(format!("{text:?} is not known; give none or agents")),
+            "oauth" => Ok(Self::Oauth),
+            _ => Err(format!("{text:?} is not known; give none, agents or oauth")),
         }
     }
 }

@@ -190,9 +190,38 @@ pub struct Options {
     #[arg(long, global = true, value_name = "DIR", env = "IRONCLAD_DOWNLOAD_DIR", help_heading = "Limits")]
     pub download_dir: Option<PathBuf>,
 
-    /// How `http` recognises callers: none (loopback only), or agents by their tokens [default: none]
+    /// How `http` recognises callers: none (loopback only), agents by their tokens, or oauth by those of an issuer [default: none]
     #[arg(long, global = true, value_name = "HOW", env = "IRONCLAD_AUTH", help_heading = "HTTP")]
     pub auth: Option<String>,
+    /// The authorization server whose tokens callers bring with --auth oauth
+    #[arg(long, global = true, value_name = "URL", env = "IRONCLAD_OAUTH_ISSUER", help_heading = "HTTP")]
+    pub oauth_issuer: Option<String>,
+    /// The public URL of /mcp, which callers' tokens must be made for (their audience)
+    #[arg(long, global = true, value_name = "URL", env = "IRONCLAD_OAUTH_RESOURCE", help_heading = "HTTP")]
+    pub oauth_resource: Option<String>,
+    /// Where the issuer publishes its keys [default: where its metadata say]
+    #[arg(long, global = true, value_name = "URL", env = "IRONCLAD_OAUTH_JWKS_URL", help_heading = "HTTP")]
+    pub oauth_jwks_url: Option<String>,
+    /// How callers' tokens may be signed [default: RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "IRONCLAD_OAUTH_ALGORITHMS",
+        help_heading = "HTTP",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub oauth_algorithms: Option<Vec<String>>,
+    /// The agent that a caller is whose token names none [default: none: they are refused]
+    #[arg(long, global = true, value_name = "NAME", env = "IRONCLAD_OAUTH_AGENT", help_heading = "HTTP")]
+    pub oauth_agent: Option<String>,
+    /// The claim of callers' tokens that names their agent [default: none]
+    #[arg(long, global = true, value_name = "CLAIM", env = "IRONCLAD_OAUTH_AGENT_CLAIM", help_heading = "HTTP")]
+    pub oauth_agent_claim: Option<String>,
+    /// The claim whose e-mail address is taken as verified [default: email, where email_verified is true]
+    #[arg(long, global = true, value_name = "CLAIM", env = "IRONCLAD_OAUTH_EMAIL_CLAIM", help_heading = "HTTP")]
+    pub oauth_email_claim: Option<String>,
     /// What `http` accepts as Host; repeatable [default: loopback names]
     #[arg(
         long,
@@ -281,6 +310,7 @@ impl Options {
     /// Region and base URL name one thing, and so do the two forms of the acting user: a level that gives either form
     /// decides alone, or else an old base URL in the environment would quietly defeat `--region`.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a line for each setting")]
     pub(super) fn over(self, lower: Self) -> Self {
         let host = (self.region, self.base_url);
         let (region, base_url) = if host == (None, None) { (lower.region, lower.base_url) } else { host };
@@ -320,6 +350,13 @@ impl Options {
             upload_dir: self.upload_dir.or(lower.upload_dir),
             download_dir: self.download_dir.or(lower.download_dir),
             auth: self.auth.or(lower.auth),
+            oauth_issuer: self.oauth_issuer.or(lower.oauth_issuer),
+            oauth_resource: self.oauth_resource.or(lower.oauth_resource),
+            oauth_jwks_url: self.oauth_jwks_url.or(lower.oauth_jwks_url),
+            oauth_algorithms: self.oauth_algorithms.or(lower.oauth_algorithms),
+            oauth_agent: self.oauth_agent.or(lower.oauth_agent),
+            oauth_agent_claim: self.oauth_agent_claim.or(lower.oauth_agent_claim),
+            oauth_email_claim: self.oauth_email_claim.or(lower.oauth_email_claim),
             state_key: self.state_key.or(lower.state_key),
             agents: self.agents.or(lower.agents),
             allowed_host: self.allowed_host.or(lower.allowed_host),
@@ -347,6 +384,12 @@ impl Options {
             &mut self.as_user_id,
             &mut self.tool_prefix,
             &mut self.auth,
+            &mut self.oauth_issuer,
+            &mut self.oauth_resource,
+            &mut self.oauth_jwks_url,
+            &mut self.oauth_agent,
+            &mut self.oauth_agent_claim,
+            &mut self.oauth_email_claim,
             &mut self.metrics,
             &mut self.egress_mode,
             &mut self.audit_max_age,
@@ -371,6 +414,7 @@ impl Options {
             &mut self.launch_tools,
             &mut self.upload_dir,
             &mut self.egress_allow,
+            &mut self.oauth_algorithms,
             &mut self.allowed_host,
             &mut self.allowed_origin,
             &mut self.cors_origin,

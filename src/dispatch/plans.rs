@@ -94,7 +94,7 @@ pub(super) async fn take(
     let Some(plan) = plans.key.open(&text) else {
         return Err(refused(tool, "is no plan of this server: it was altered, or cut", AGAIN));
     };
-    if !plan.is_for(&call.caller.agent.name) {
+    if !plan.is_for(call.caller.agent.identity()) {
         return Err(refused(tool, "was made for another agent", AGAIN));
     }
     if plan.tool != tool.name {
@@ -166,7 +166,11 @@ pub(super) async fn digest(call: Call<'_>, tool: &Tool, request: &Request) -> Re
             files.push(file_digest(path).await.map_err(unreadable)?);
         }
     }
-    Ok(request_digest(request, call.caller.agent.user().name(), &files))
+    let agent = &call.caller.agent;
+    let user = agent.user().name();
+    // Two callers may act as the same user, and neither's approval is the other's.
+    let caller = agent.principal().map(|_| format!("{} {}", user.unwrap_or_default(), agent.identity()));
+    Ok(request_digest(request, caller.as_deref().or(user), &files))
 }
 
 async fn file_digest(path: &std::path::Path) -> io::Result<String> {
@@ -188,7 +192,7 @@ pub(super) fn make(
     (id, expires): (&str, i64),
     (request, version): (&str, Option<&str>),
 ) -> (Plan, String) {
-    let terms = Terms { id, tool: &wanted.tool.name, agent: &call.caller.agent.name, expires, version, request };
+    let terms = Terms { id, tool: &wanted.tool.name, agent: call.caller.agent.identity(), expires, version, request };
     let plan = Plan::new(terms, wanted.args);
     let sealed = call.plans.key.seal(&plan);
     (plan, sealed)

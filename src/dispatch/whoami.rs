@@ -14,6 +14,9 @@ pub(super) fn body(call: Call<'_>) -> Value {
     let settings = agent.policy();
     let mut told = Map::new();
     told.insert("agent".into(), agent.name.as_str().into());
+    if let Some(principal) = agent.principal() {
+        told.insert("caller".into(), principal.subject.as_str().into());
+    }
     if let Some(user) = agent.user().name() {
         told.insert("acting_user".into(), user.into());
     }

@@ -123,12 +123,9 @@ impl Listing<'_> {
                 () = shared.stopping.cancelled() => return false,
             }
             let roster = shared.roster.now();
-            self.agent = match (roster.open(), roster.by_name(&self.agent.name)) {
-                (Some(rights), _) => Agent::new(self.agent.name.clone(), Arc::clone(rights)),
-                (None, Some(agent)) => agent,
-                // Whoever is not there any more has nothing to wait for.
-                (None, None) => return false,
-            };
+            // Whoever is not there any more has nothing to wait for.
+            let Some(agent) = roster.again(&self.agent) else { return false };
+            self.agent = agent;
             let now = self.server.digest(&self.agent);
             if now != self.seen {
                 self.seen = now;

@@ -5,6 +5,7 @@ mod callers;
 mod connections;
 mod cors;
 mod metrics;
+mod oauth;
 mod sessions;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -19,16 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::metrics::Scrapers;
 use self::{bounds::Gate, callers::Callers, sessions::Sessions};
+pub use self::{callers::CallerCheck, oauth::ResourceServer};
 use super::{ApprovalsPage, LAST_ANSWERS, Stop, TransportError, approvals, last_calls};
-use crate::{roster::LiveRoster, server::Server};
+use crate::server::Server;
 
 /// Where to listen, whom to believe, and how much to take on.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// The address.
     pub listen: SocketAddr,
-    /// The agents whose tokens callers must bring; `None` asks for none.
-    pub callers: Option<Arc<LiveRoster>>,
+    /// Which tokens callers must bring; `None` asks for none.
+    pub callers: Option<CallerCheck>,
     /// What may stand in `Host`; empty is loopback names.
     pub allowed_hosts: Vec<String>,
     /// What may stand in `Origin`; empty is loopback names.
@@ -81,7 +83,8 @@ impl Default for Patience {
     }
 }
 
-pub(super) const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// What this machine is called by itself.
+pub const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const LOOPBACK_ORIGINS: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
 /// Serves clients until the server is told to stop and the calls under way have ended. `ready` learns the address.
@@ -173,8 +176,8 @@ fn router(
         .route_service("/mcp", mcp)
         .layer(middleware::from_fn_with_state(Arc::clone(&sessions), sessions::with_room))
         .layer(middleware::from_fn_with_state(Gate::new(requests), bounds::bounded));
-    if let Some(roster) = &settings.callers {
-        let callers = Callers::new(Arc::clone(roster), sessions);
+    if let Some(check) = &settings.callers {
+        let callers = Callers::new(check.clone(), sessions);
         let orphans = Arc::clone(&callers);
         tokio::spawn(async move { orphans.end_orphans().await });
         mcp = mcp.layer(middleware::from_fn_with_state(callers, callers::admit));
@@ -184,6 +187,10 @@ fn router(
         None => mcp,
     };
     let page = settings.approvals.clone().map(approvals::routes).unwrap_or_default();
+    let metadata = match &settings.callers {
+        Some(CallerCheck::Oauth(server)) => server.pages(),
+        Some(CallerCheck::Agents(_)) | None => Router::new(),
+    };
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -191,6 +198,7 @@ fn router(
         .merge(figures)
         .merge(mcp)
         .merge(page)
+        .merge(metadata)
 }
 
 async fn readyz(State(server): State<Server>) -> (StatusCode, &'static str) {

@@ -49,6 +49,8 @@ mod lists;
 #[cfg(test)]
 mod long_lists;
 #[cfg(test)]
+mod oauth_callers;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod plans;

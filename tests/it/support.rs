@@ -393,7 +393,7 @@ pub(crate) fn server(setting: &Setting, simulator: &Simulator, audit: PathBuf) -
     let catalog = Arc::new(Catalog::load(None, "").unwrap());
     let dispatch = dispatch(setting, simulator, &catalog, audit);
     let user = ActingUser { email: Some(simulator.credentials().as_user_email), id: None };
-    let rights = Rights { policy: setting.policy.clone(), user, share: None };
+    let rights = Rights { policy: setting.policy.clone(), user, ..Rights::default() };
     let roster = LiveRoster::new(Roster::anybody(rights));
     let launchers = Launchers::new(setting.launch_tools.clone(), setting.template_refresh, String::new());
     Server::new(Arc::new(dispatch), catalog, launchers, roster, Recognition::Anybody("stdio"))

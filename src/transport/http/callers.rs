@@ -1,4 +1,4 @@
-//! Lets in who brings an agent's token, and keeps each session to the agent that opened it.
+//! Lets in who brings a token that counts, and keeps each session to the caller who opened it.
 //!
 //! Every request brings its token, also within a session, so a token that is taken out of the settings serves no longer.
 //! The verified [`Agent`] goes into the request's extensions; the token itself goes no further than here.
@@ -19,7 +19,7 @@ use axum::{
 };
 use rmcp::transport::streamable_http_server::session::SessionManager;
 
-use super::sessions::Sessions;
+use super::{oauth::ResourceServer, sessions::Sessions};
 use crate::{agents::Agent, roster::LiveRoster};
 
 const SESSION: &str = "mcp-session-id";
@@ -27,20 +27,56 @@ const SESSION: &str = "mcp-session-id";
 /// After so many sessions, those that ended are looked for.
 const SWEEP: usize = 64;
 
+/// Which tokens are taken.
+#[derive(Debug, Clone)]
+pub enum CallerCheck {
+    /// Those of agents.
+    Agents(Arc<LiveRoster>),
+    /// Those of an authorization server.
+    Oauth(Arc<ResourceServer>),
+}
+
+impl CallerCheck {
+    fn roster(&self) -> &LiveRoster {
+        match self {
+            Self::Agents(roster) => roster,
+            Self::Oauth(server) => &server.roster,
+        }
+    }
+
+    /// Who makes a request, or what whoever it is must be told.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Agent, Response> {
+        match self {
+            Self::Agents(roster) => {
+                let agent = bearer(headers).and_then(|token| roster.now().by_token(token));
+                agent.ok_or_else(|| unauthorized(headers.contains_key(AUTHORIZATION)))
+            }
+            Self::Oauth(server) => server.admit(headers).await,
+        }
+    }
+}
+
+/// Whose a session is.
+struct Owner {
+    /// The agent that they call through.
+    agent: String,
+    identity: String,
+}
+
 /// Whoever may call, and whose the sessions are.
 pub(super) struct Callers {
-    roster: Arc<LiveRoster>,
+    check: CallerCheck,
     sessions: Arc<Sessions>,
-    owners: Mutex<HashMap<String, String>>,
+    owners: Mutex<HashMap<String, Owner>>,
 }
 
 impl Callers {
-    /// The agents of a roster.
-    pub(super) fn new(roster: Arc<LiveRoster>, sessions: Arc<Sessions>) -> Arc<Self> {
-        Arc::new(Self { roster, sessions, owners: Mutex::default() })
+    /// Those whose tokens are taken, without any session yet.
+    pub(super) fn new(check: CallerCheck, sessions: Arc<Sessions>) -> Arc<Self> {
+        Arc::new(Self { check, sessions, owners: Mutex::default() })
     }
 
-    fn owners(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+    fn owners(&self) -> std::sync::MutexGuard<'_, HashMap<String, Owner>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -49,17 +85,18 @@ impl Callers {
             let live = self.sessions.ids().await;
             self.owners().retain(|id, _| live.contains(id.as_str()));
         }
-        self.owners().insert(session.to_owned(), agent.name.clone());
+        let owner = Owner { agent: agent.name.clone(), identity: agent.identity().to_owned() };
+        self.owners().insert(session.to_owned(), owner);
     }
 
     /// Ends the sessions of agents that are not there any more; runs until it is dropped.
     pub(super) async fn end_orphans(&self) {
-        let mut changes = self.roster.changes();
+        let mut changes = self.check.roster().changes();
         while changes.changed().await.is_ok() {
             let roster = Arc::clone(&changes.borrow_and_update());
             let mut orphans = Vec::new();
-            self.owners().retain(|id, name| {
-                let stays = roster.by_name(name).is_some();
+            self.owners().retain(|id, owner| {
+                let stays = roster.by_name(&owner.agent).is_some();
                 if !stays {
                     orphans.push(id.clone());
                 }
@@ -76,14 +113,14 @@ impl Callers {
 
 /// Takes a request on to the server if its caller is known.
 pub(super) async fn admit(State(callers): State<Arc<Callers>>, mut request: Request, next: Next) -> Response {
-    let token = bearer(request.headers());
-    let Some(agent) = token.and_then(|token| callers.roster.now().by_token(token)) else {
-        return unauthorized(request.headers().contains_key(AUTHORIZATION));
+    let agent = match callers.check.admit(request.headers()).await {
+        Ok(agent) => agent,
+        Err(refusal) => return refusal,
     };
     let text = |headers: &HeaderMap| headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let session = text(request.headers());
     if let Some(id) = &session
-        && callers.owners().get(id) != Some(&agent.name)
+        && callers.owners().get(id).is_none_or(|owner| owner.identity != agent.identity())
     {
         // The same as for a session that never was: whose it is is nobody else's business.
         return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response();
@@ -103,7 +140,7 @@ pub(super) async fn admit(State(callers): State<Arc<Callers>>, mut request: Requ
 }
 
 /// The one bearer token of a request (RFC 6750 §2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (only, None) = (given.next()?, given.next()) else { return None };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;

@@ -35,7 +35,7 @@ fn both() -> String {
     format!("auth = \"agents\"\nenable_writes = true\n{}{}", reader(), writer())
 }
 
-async fn company() -> Simulator {
+pub(super) async fn company() -> Simulator {
     let settings = simulator::Settings { strict: true, rate_limits: false, ..simulator::Settings::default() };
     Simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap()
 }
@@ -45,7 +45,7 @@ fn write(home: &Home, text: &str) {
 }
 
 /// A home whose settings file has this text.
-fn home(text: &str) -> Home {
+pub(super) fn home(text: &str) -> Home {
     let home = Home::new();
     write(&home, text);
     let path = home.path("settings.toml");
