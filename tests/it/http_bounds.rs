@@ -271,6 +271,60 @@ async fn headers_that_say_something_else_than_the_body_are_refused() {
 }
 
 #[tokio::test]
+async fn a_header_that_decides_something_is_refused_twice() {
+    let house = House::open().await;
+    let session = house.session().await.unwrap();
+    for (name, value) in [
+        ("host", "localhost"),
+        ("host", "evil.example"),
+        ("origin", "https://evil.example"),
+        ("content-type", "application/json"),
+        ("mcp-session-id", session.as_str()),
+        ("mcp-protocol-version", "2025-11-25"),
+        ("mcp-method", "tools/list"),
+        ("mcp-name", "delete_webhook"),
+    ] {
+        let call = json!({"name": "list_users", "arguments": {"limit": 1}});
+        let mut request = house.modern_request("tools/call", "list_users", call).build().unwrap();
+        let first = match name {
+            "host" => Some("localhost"),
+            "origin" => Some("http://localhost"),
+            "mcp-session-id" => Some("another"),
+            _ => None,
+        };
+        for value in first.into_iter().chain([value]) {
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        assert_eq!(request.headers().get_all(name).iter().count(), 2, "{name}");
+        assert_eq!(house.http.execute(request).await.unwrap().status(), StatusCode::BAD_REQUEST, "{name}: {value}");
+    }
+    assert_eq!(house.ping(&session).await, StatusCode::OK);
+    house.is_well().await;
+}
+
+/// A name of somebody else's that leads here is how a page in a browser gets around its own rules.
+#[tokio::test]
+async fn a_name_that_was_made_to_lead_here_reaches_nothing_in_either_era() {
+    let house = House::open().await;
+    let session = house.session().await.unwrap();
+    let name = format!("rebound.example:{}", house.address.port());
+    let leads_here = Client::builder().resolve("rebound.example", house.address).build().unwrap();
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}});
+    for (header, value) in [("mcp-session-id", session.as_str()), ("mcp-protocol-version", MODERN)] {
+        let call =
+            leads_here.post(format!("http://{name}/mcp")).header("accept", "application/json, text/event-stream");
+        let call = call.header("origin", format!("http://{name}")).header(header, value).json(&list);
+        assert_eq!(call.send().await.unwrap().status(), StatusCode::FORBIDDEN, "{header}");
+    }
+    let stream = leads_here.get(format!("http://{name}/mcp")).header("accept", "text/event-stream");
+    let stream = stream.header("mcp-session-id", &session).send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::FORBIDDEN);
+    let end = leads_here.delete(format!("http://{name}/mcp")).header("mcp-session-id", &session);
+    assert_eq!(end.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(house.ping(&session).await, StatusCode::OK, "it is still there");
+}
+
+#[tokio::test]
 async fn an_answer_is_json_where_nothing_streams_and_a_stream_where_something_does() {
     let house = House::open().await;
     let kind = |response: &Response| response.headers()["content-type"].to_str().unwrap().to_owned();

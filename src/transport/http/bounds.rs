@@ -1,4 +1,6 @@
 //! What one request may take: the size of its body, the time that it takes to come, and how many are answered at once.
+//!
+//! Headers that decide something come once: of two, one layer would look at the first, and a proxy before it at the last.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +19,10 @@ use tokio::{
 
 /// A body this large is read without asking.
 const SMALL: usize = 256 * 1024;
+
+/// The headers that decide something.
+const ONCE: [&str; 7] =
+    ["host", "origin", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"];
 
 /// What requests may take.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +104,9 @@ pub(super) async fn bounded(State(gate): State<Gate>, request: Request, next: Ne
     let Ok(_place) = gate.requests.try_acquire() else {
         return busy("the server answers as many requests as it can\n");
     };
+    if ONCE.iter().any(|name| request.headers().get_all(*name).iter().count() > 1) {
+        return refusal(StatusCode::BAD_REQUEST, "a header is there twice that may be there once\n");
+    }
     let is_delete = request.method() == Method::DELETE;
     let (request, _held) = match gate.whole(request).await {
         Ok(read) => read,
