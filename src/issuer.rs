@@ -114,9 +114,10 @@ impl Issuer {
         &self.terms
     }
 
-    /// Fetches the keys, so that the first caller need not wait for them.
-    pub async fn prepare(self: &Arc<Self>) {
+    /// Fetches the keys, so that the first caller need not wait for them; whether there are any now.
+    pub async fn prepare(self: &Arc<Self>) -> bool {
         self.fetch_once(None).await;
+        self.state().held.is_some()
     }
 
     /// What a token says, if it is good now.

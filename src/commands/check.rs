@@ -3,6 +3,7 @@
 //! Scopes and the acting user are proved by the cheapest read of each published group, because Ironclad tells about
 //! neither in any other way that every kind of token may ask.
 
+mod callers;
 mod sign_in;
 
 use std::{collections::BTreeSet, fs::OpenOptions, io, path::Path, process::ExitCode, sync::Arc};
@@ -19,6 +20,7 @@ use crate::{
     dispatch::{Caller, Dispatch},
     error::{CallError, Code},
     policy::Settings,
+    request::ActingUser,
     roster::Roster,
 };
 
@@ -77,14 +79,16 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
     };
     let is_static = config.secrets.access_token.is_some();
     let named = !config.scopes.is_empty();
-    let policy = config.policy.clone();
+    let (policy, user) = (config.policy.clone(), config.acting_user.clone());
+    let oauth = callers::settings(&config);
     let Assembly { dispatch, catalog, roster, .. } = match assembly::assemble(config) {
         Ok(assembly) => assembly,
         Err(error) => return wrong(&mut report, "credentials", &error),
     };
     report.ok(&format!("credentials: {how}"))?;
     agents(&roster.now(), &catalog, &report)?;
-    let agent = as_server(&roster.now(), policy);
+    callers::keys(oauth, &dispatch, &mut report).await?;
+    let agent = as_server(&roster.now(), policy, user);
     if let Some((store, _)) = kept.as_ref().filter(|(store, _)| store.is_exposed()) {
         report.fail(&format!("credentials: others can read {}; chmod 600 it", store.path().display()))?;
     }
@@ -127,9 +131,11 @@ fn writable(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Whoever may what the server may, with the acting user of the first agent.
-fn as_server(roster: &Roster, policy: Settings) -> Agent {
-    let user = roster.rights().next().map(|rights| rights.user.clone()).unwrap_or_default();
+/// Whoever may what the server may, with the acting user of the first agent that has one; the server's, where callers bring
+/// theirs.
+fn as_server(roster: &Roster, policy: Settings, user: ActingUser) -> Agent {
+    let named = roster.rights().find(|rights| !rights.user_is_brought).map(|rights| rights.user.clone());
+    let user = named.unwrap_or(user);
     Agent::new(AGENT, Arc::new(Rights { policy, user, ..Rights::default() }))
 }
 

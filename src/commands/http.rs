@@ -59,32 +59,32 @@ fn admissible(args: &HttpArgs, config: &Config) -> Result<(), CommandError> {
                 .into()
         }
         CallerAuth::None | CallerAuth::Agents => return Ok(()),
-        CallerAuth::Oauth => match config.oauth.complete(&config.agents) {
-            Ok(_) => return Ok(()),
-            Err(missing) => missing,
-        },
+        CallerAuth::Oauth => return oauth(config).map(drop),
     };
     Err(CommandError::Usage(wrong))
 }
 
-/// How callers are let in.
+/// How callers are let in; `None` lets everybody in.
 fn door(
     (auth, oauth): (CallerAuth, Option<ResourceConfig>),
     dispatch: &Arc<Dispatch>,
     roster: &Arc<LiveRoster>,
 ) -> Option<CallerCheck> {
     let roster = Arc::clone(roster);
-    match (auth, oauth) {
-        (CallerAuth::None, _) => None,
-        (CallerAuth::Oauth, Some(config)) => {
-            let issuer = assembly::issuer(&config, dispatch, Arc::new(approvals::now));
-            let prepared = Arc::clone(&issuer);
-            tokio::spawn(async move { prepared.prepare().await });
-            let ResourceConfig { resource, agent, .. } = config;
-            Some(CallerCheck::Oauth(Arc::new(ResourceServer { roster, issuer, resource, agent })))
-        }
-        (CallerAuth::Agents | CallerAuth::Oauth, _) => Some(CallerCheck::Agents(roster)),
+    if let Some(config) = oauth {
+        let issuer = assembly::issuer(&config, dispatch, Arc::new(approvals::now));
+        let prepared = Arc::clone(&issuer);
+        tokio::spawn(async move { prepared.prepare().await });
+        let ResourceConfig { resource, agent, .. } = config;
+        return Some(CallerCheck::Oauth(Arc::new(ResourceServer { roster, issuer, resource, agent })));
     }
+    (auth != CallerAuth::None).then_some(CallerCheck::Agents(roster))
+}
+
+/// What `--auth oauth` goes by; `None` without it.
+fn oauth(config: &Config) -> Result<Option<ResourceConfig>, CommandError> {
+    let wanted = config.auth == CallerAuth::Oauth;
+    wanted.then(|| config.oauth.complete(&config.agents)).transpose().map_err(CommandError::Usage)
 }
 
 async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
@@ -113,10 +113,9 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
         scrapers: config.scrapers,
     };
     let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
-    let oauth = config.oauth.complete(&config.agents).ok();
-    if let (CallerAuth::Oauth, Some(host), true) =
-        (config.auth, oauth.as_ref().and_then(|oauth| oauth.resource.host_str()), settings.allowed_hosts.is_empty())
-    {
+    let oauth = oauth(&config)?;
+    let public = oauth.as_ref().and_then(|oauth| oauth.resource.host_str());
+    if let (Some(host), true) = (public, settings.allowed_hosts.is_empty()) {
         // The public name is named already; whoever looks after the machine comes by loopback names.
         settings.allowed_hosts = LOOPBACK_HOSTS.iter().copied().chain([host]).map(str::to_owned).collect();
     }

@@ -4,6 +4,8 @@
 pub(crate) mod signer;
 pub(crate) mod site;
 
+use std::time::Duration;
+
 use ironclad_mcp::issuer::{FLOOR, FRESH};
 use reqwest::{Response, StatusCode};
 use rmcp::{
@@ -12,6 +14,8 @@ use rmcp::{
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::{Value, json};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::{
     signer::{Signer, shared, unsigned},
@@ -340,6 +344,68 @@ async fn the_metadata_are_at_both_places_and_for_everybody() {
     }
     let other = site.http.get(place("/.well-known/oauth-protected-resource/other")).send().await.unwrap();
     assert_eq!(other.status(), StatusCode::NOT_FOUND);
+}
+
+/// Nobody has to be let in to make the server wait or to fill it up.
+#[tokio::test]
+async fn whoever_is_not_let_in_is_told_so_before_their_body_is_read() {
+    let signer = Signer::new("k", "ES256");
+    let site = Site::open(&signer).await;
+    for length in ["content-length: 1073741824", "content-length: 100", "transfer-encoding: chunked"] {
+        let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             accept: application/json, text/event-stream\r\n{length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut said = [0; 12];
+        let heard = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut said));
+        heard.await.expect("it waits for the body").unwrap();
+        assert_eq!(&said, b"HTTP/1.1 401", "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_token_opens_no_door_for_a_page_of_somebody_elses() {
+    let signer = Signer::new("k", "ES256");
+    let site = Site::open(&signer).await;
+    let token = site.token(&signer, &json!({}));
+    for (header, value) in [("host", "evil.example"), ("origin", "https://evil.example"), ("origin", "null")] {
+        let list = site.modern("tools/list", json!({})).bearer_auth(&token).header(header, value);
+        assert_eq!(list.send().await.unwrap().status(), StatusCode::FORBIDDEN, "{header}: {value}");
+    }
+}
+
+/// One who calls a lot takes nothing from others who call through the same agent.
+#[tokio::test]
+async fn the_budget_knows_callers_and_not_only_their_agent() {
+    let signer = Signer::new("k", "ES256");
+    let sharing = "[agents.sharing]\naccess = { users = \"read\" }\nshare = 50";
+    let more = format!("rate_limit_wait = 0\nrate_limits = {{ scim-users-read = 4 }}\n{sharing}");
+    let site = Site::with(Idp::start(&[&signer]).await, &more).await;
+    for subject in ["one", "other"] {
+        let token = site.token(&signer, &json!({"agent": "sharing", "sub": subject}));
+        for _ in 0..2 {
+            site.ok(&token, "list_users", json!({"limit": 1})).await;
+        }
+        let over = site.call(&token, "list_users", json!({"limit": 1})).await;
+        assert_eq!(over["structuredContent"]["error"]["code"], "rate_limited", "{subject}: {over}");
+    }
+}
+
+#[tokio::test]
+async fn each_caller_has_the_launch_tools_of_their_own() {
+    let signer = Signer::new("k", "ES256");
+    let site = Site::with(Idp::start(&[&signer]).await, "launch_tools = [\"Mutual NDA\"]").await;
+    let token = site.token(&signer, &json!({}));
+    let listed = message(site.ask(&token, "tools/list", json!({})).await).await;
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == "launch_mutual_nda"), "{tools:?}");
+    let arguments = json!({"attributes": nda()["attributes"], "dry_run": true});
+    site.ok(&token, "launch_mutual_nda", arguments).await;
+    let requests = site.requests().await;
+    assert!(requests.iter().any(|request| text(&request["path"]).ends_with("/workflow-schemas")), "{requests:?}");
+    assert!(requests.iter().all(|request| request["headers"]["x-as-user-email"] == TEODOR), "{requests:?}");
 }
 
 /// Everything that goes to a client and comes back is bound to whoever it was given to.

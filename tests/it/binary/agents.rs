@@ -40,7 +40,7 @@ pub(super) async fn company() -> Simulator {
     Simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap()
 }
 
-fn write(home: &Home, text: &str) {
+pub(super) fn write(home: &Home, text: &str) {
     std::fs::write(home.path("settings.toml"), text).unwrap();
 }
 
@@ -82,7 +82,7 @@ async fn tools(served: &Served, token: &str) -> Vec<String> {
 }
 
 /// Opens a session of the era before; its id.
-async fn session(served: &Served, token: &str) -> String {
+pub(super) async fn session(served: &Served, token: &str) -> String {
     let hello =
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}});
     let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello});
@@ -96,7 +96,7 @@ async fn session(served: &Served, token: &str) -> String {
     id
 }
 
-async fn in_session(served: &Served, token: &str, id: &str) -> Response {
+pub(super) async fn in_session(served: &Served, token: &str, id: &str) -> Response {
     let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}});
     let authorization = bearer(token);
     let headers =
@@ -105,7 +105,7 @@ async fn in_session(served: &Served, token: &str, id: &str) -> Response {
 }
 
 /// Asks again until the answer is as wanted; a change of the file takes up to 2 s.
-async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
             if let Some(found) = look().await {

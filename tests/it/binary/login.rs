@@ -1,6 +1,6 @@
 //! `login` and `logout`, with the test as the browser; what a kept login does; and that no crash loses one.
 
-mod browser;
+pub(super) mod browser;
 mod kept;
 mod key_store;
 mod rotation;

@@ -1,14 +1,16 @@
 //! `http --auth oauth` as it is started: what must be set, and that no token is ever written down.
 
+use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{
-    agents::{company, home},
+    agents::{company, home, in_session, session, until, write},
     http::{Served, message},
+    login::browser::sign_in,
 };
 use crate::oauth_callers::{
     signer::Signer,
-    site::{Idp, RESOURCE, TEODOR, settings_file},
+    site::{Idp, Mood, RESOURCE, TEODOR, settings_file},
 };
 
 #[tokio::test]
@@ -33,6 +35,73 @@ async fn what_is_missing_for_tokens_of_an_issuer_is_named() {
         assert_eq!(ended.code(), 2, "{told}: {}", ended.stderr);
         assert!(ended.stderr.contains(told), "{told}: {}", ended.stderr);
     }
+}
+
+/// Or else everybody who signs in would have the rights of one person.
+#[tokio::test]
+async fn a_kept_login_is_no_way_to_act_as_each_caller() {
+    let simulator = company().await;
+    let home = home("");
+    let credentials = simulator.credentials();
+    let home = home
+        .with("IRONCLAD_BASE_URL", &simulator.base_url())
+        .with("IRONCLAD_CLIENT_ID", &credentials.client_id)
+        .with("IRONCLAD_CLIENT_SECRET", &credentials.client_secret);
+    sign_in(&home, &[], TEODOR).await;
+    write(&home, &settings_file("https://login.example", ""));
+    for command in [&["http", "--listen", "127.0.0.1:0"][..], &["check"]] {
+        let ended = home.run(command).await;
+        assert_eq!(ended.code(), 2, "{}{}", ended.stdout, ended.stderr);
+        let told = ended.stdout + &ended.stderr;
+        assert!(told.contains(&format!("the kept login acts as {TEODOR}")) && told.contains("logout"), "{told}");
+    }
+    assert_eq!(home.run(&["logout"]).await.code(), 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_taken_out_is_nobodys_any_more() {
+    let signer = Signer::new("k", "ES256");
+    let idp = Idp::start(&[&signer]).await;
+    let whole = settings_file(&idp.url, "");
+    let served = Served::at(home(&whole).with("IRONCLAD_SIMULATOR", "true")).await;
+    let token = |agent: &str| {
+        signer.token(&json!({
+            "iss": idp.url, "aud": RESOURCE, "sub": "teodor", "exp": 9_999_999_999_i64, "scope": "ironclad:read",
+            "email": TEODOR, "email_verified": true, "agent": agent,
+        }))
+    };
+    let (staff, robot) = (token("staff"), token("robot"));
+    let (of_staff, of_robot) = (session(&served, &staff).await, session(&served, &robot).await);
+    assert_eq!(in_session(&served, &robot, &of_robot).await.status(), StatusCode::OK);
+    write(&served.home, whole.split("[agents.robot]").next().unwrap());
+    until(async || {
+        let status = in_session(&served, &robot, &of_robot).await.status();
+        (status == StatusCode::FORBIDDEN).then_some(())
+    })
+    .await;
+    assert_eq!(in_session(&served, &staff, &of_staff).await.status(), StatusCode::OK, "the others go on");
+    write(&served.home, &whole);
+    until(async || {
+        let status = in_session(&served, &robot, &of_robot).await.status();
+        (status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn check_says_whether_the_keys_can_be_had() {
+    let signer = Signer::new("k", "ES256");
+    let (idp, simulator) = (Idp::start(&[&signer]).await, company().await);
+    let groups = "toolsets = [\"workflows\", \"workflow-actions\", \"users\"]";
+    let home = home(&settings_file(&idp.url, groups)).at(&simulator);
+    let good = home.run(&["check"]).await;
+    assert_eq!(good.code(), 0, "{}{}", good.stdout, good.stderr);
+    assert!(good.stdout.contains(&format!("ok    callers: the keys of {}", idp.url)), "{}", good.stdout);
+    idp.is(Mood::Down);
+    let down = home.run(&["check"]).await;
+    assert_eq!(down.code(), 1, "{}", down.stdout);
+    assert!(down.stdout.contains("FAIL  callers: the keys of"), "{}", down.stdout);
+    assert!(down.stderr.contains("/keys: the answer was the status 503"), "{}", down.stderr);
 }
 
 #[tokio::test]

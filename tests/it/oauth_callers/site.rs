@@ -144,7 +144,7 @@ impl Site {
             config: Some(file),
             base_url: Some(simulator.base_url()),
             audit_log: Some(folder.path().join("audit.jsonl")),
-            launch_tools: Some(vec!["off".into()]),
+            launch_tools: (!more.contains("launch_tools")).then(|| vec!["off".into()]),
             ..Options::default()
         })
         .unwrap();

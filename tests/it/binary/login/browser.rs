@@ -125,7 +125,7 @@ impl Browser {
 }
 
 /// Signs a user in.
-pub(super) async fn sign_in(home: &Home, arguments: &[&str], user: &str) {
+pub(in crate::binary) async fn sign_in(home: &Home, arguments: &[&str], user: &str) {
     let browser = Browser::start(home, &[&["--redirect-port", "0"], arguments].concat()).await;
     let page = browser.allow(user).await;
     assert!(page.contains("<h1>Done</h1>"), "{page}");
