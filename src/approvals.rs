@@ -9,7 +9,7 @@ mod approvers;
 mod folder;
 mod memory;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub use self::{
 };
 
 /// How many decided and expired approvals are looked back on.
-const RECENT: usize = 200;
+pub(crate) const RECENT: usize = 200;
 
 /// How long they are, in seconds.
 const RECENT_SECONDS: i64 = 7 * 24 * 60 * 60;
@@ -136,7 +136,7 @@ impl Approval {
         self.expires.saturating_add(RECENT_SECONDS)
     }
 
-    fn is_old(&self, now: i64) -> bool {
+    pub(crate) fn is_old(&self, now: i64) -> bool {
         now > self.remembered_until()
     }
 }
@@ -152,8 +152,74 @@ pub enum Decided {
     Unknown,
 }
 
+/// Why nothing can be promised while what is shared is out of reach, in the words of callers.
+#[derive(Debug, Clone, Copy)]
+pub struct Trouble {
+    /// What is wrong.
+    pub what: &'static str,
+    /// What can be done.
+    pub hint: &'static str,
+}
+
+/// Whether a write may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It may; the token ends it.
+    Yes {
+        /// What tells it from others like it.
+        token: String,
+    },
+    /// The same write is under way elsewhere, or was, and nobody heard what became of it.
+    Held {
+        /// When, in seconds since 1970.
+        sent_at: i64,
+    },
+}
+
 /// What servers share.
 pub trait Shared: Send + Sync {
+    /// What callers are told where any of this fails.
+    fn trouble(&self) -> Trouble {
+        Trouble {
+            what: "the state directory cannot be read or written",
+            hint: "the operator must make the folder ironclad-mcp in the state directory writable",
+        }
+    }
+
+    /// An id that nobody can have used before, short enough to be read out.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    fn new_id(&self) -> io::Result<String> {
+        new_id()
+    }
+
+    /// Whether it is within reach; why not, as an error.
+    fn ready(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether a use of this id would be known; a store that was started anew has forgotten those before.
+    fn knows<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, io::Result<bool>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
+    /// Begins a write that is told from others by `twin`, for at most `life`, unless another server has begun the same
+    /// and not ended it; `force` begins it anyway.
+    fn begin<'a>(&'a self, _twin: &'a str, _force: bool, _life: Duration) -> BoxFuture<'a, io::Result<Begun>> {
+        Box::pin(std::future::ready(Ok(Begun::Yes { token: String::new() })))
+    }
+
+    /// How it would begin, without beginning it.
+    fn twin<'a>(&'a self, _twin: &'a str) -> BoxFuture<'a, io::Result<Begun>> {
+        Box::pin(std::future::ready(Ok(Begun::Yes { token: String::new() })))
+    }
+
+    /// Ends a write whose outcome is known.
+    fn ended<'a>(&'a self, _twin: &'a str, _token: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Uses a one-time id up until `until`; whether it was unused. Exactly one of all who try is told yes.
     fn claim<'a>(&'a self, id: &'a str, until: i64) -> BoxFuture<'a, io::Result<bool>>;
 
@@ -215,7 +281,16 @@ const ID_LETTERS: usize = 12;
 pub fn new_id() -> io::Result<String> {
     let mut bytes = [0u8; ID_LETTERS];
     getrandom::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
-    Ok(bytes.iter().filter_map(|byte| LETTERS.get(usize::from(byte & 31))).map(|letter| char::from(*letter)).collect())
+    Ok(letters(&bytes, ID_LETTERS))
+}
+
+/// How many letters of an id stand for the store that it was made under, where that can forget.
+pub(crate) const INCARNATION_LETTERS: usize = 4;
+
+/// The first letters that bytes stand for, five bits each.
+pub(crate) fn letters(bytes: &[u8], count: usize) -> String {
+    let letters = bytes.iter().filter_map(|byte| LETTERS.get(usize::from(byte & 31)));
+    letters.take(count).map(|letter| char::from(*letter)).collect()
 }
 
 /// Whether a text can be an id; it becomes a file's name.

@@ -38,6 +38,7 @@ use crate::{
     launch_tools::{Choice, Launchers},
     masking::learned,
     record_types::RecordTypes,
+    replicas::Redis,
     request::ActingUser,
     roster::LiveRoster,
     simulator::{self, Simulator, SimulatorError},
@@ -97,7 +98,8 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     }
     let roster = roster(&config, &catalog)?;
     let named = if by_token { config.oauth.hosts() } else { Vec::new() };
-    let Config { ironclad, secrets, state_keys, audit, state, approval_life, .. } = config;
+    let shared = shared(&config)?;
+    let Config { ironclad, secrets, state_keys, audit, approval_life, .. } = config;
     let audit = audit.ok_or(ConfigError::NoStateDirectory)?;
     let origin = ironclad.origin.to_string();
     let is_static = matches!(credentials, Some(Credentials::Token(_)));
@@ -112,13 +114,13 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let dispatch = Dispatch {
         catalog: Arc::clone(&catalog),
         client,
-        forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)),
+        forms: Forms::new(FORM_LIFE.min(config.tools.template_refresh)).shared(shared.redis),
         records: RecordTypes::new(FORM_LIFE.min(config.tools.template_refresh)),
         holds: Holds::default(),
         audit,
         drain: Drain::default(),
         cursor_key,
-        plans: Plans::new(&state_keys, approvals::below(state), approval_life),
+        plans: Plans::new(&state_keys, shared.approvals, approval_life),
         state_keys,
         user_in_bodies: is_static,
         max_result_bytes: config.max_result_bytes,
@@ -147,6 +149,28 @@ pub fn issuer(config: &ResourceConfig, dispatch: &Arc<Dispatch>, clock: issuer::
     }
     let pages = Box::new(Pages(Arc::clone(dispatch)));
     Issuer::new(config.terms.clone(), config.keys_at.clone(), pages, clock)
+}
+
+/// What several servers of one account share.
+pub struct SharedStore {
+    /// The Redis, where there is one.
+    pub redis: Option<Arc<Redis>>,
+    /// What is used up, and what waits for a person: in Redis, else in the state directory.
+    pub approvals: Arc<dyn approvals::Shared>,
+}
+
+/// Where the servers of the configured account share what they must agree on.
+///
+/// # Errors
+/// The address of Redis cannot be used.
+pub fn shared(config: &Config) -> Result<SharedStore, ConfigError> {
+    let Some(address) = &config.redis else {
+        return Ok(SharedStore { redis: None, approvals: approvals::below(config.state.clone()) });
+    };
+    let client_id = config.secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
+    let redis = Redis::new(address, (config.ironclad.origin.as_str(), client_id));
+    let redis = Arc::new(redis.map_err(|error| ConfigError::invalid("redis", error.to_string()))?);
+    Ok(SharedStore { approvals: Arc::<Redis>::clone(&redis), redis: Some(redis) })
 }
 
 /// The keys of one account: those that seal plans and questions, and those that seal cursors.

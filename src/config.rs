@@ -38,7 +38,7 @@ use crate::{
         retry::Patience,
     },
     keys::Ring,
-    policy,
+    policy, replicas,
     request::ActingUser,
     transport::Scrapers,
 };
@@ -67,6 +67,10 @@ pub struct Config {
     pub secrets: Secrets,
     /// `--state-key`; `None` is what follows from the secrets.
     pub state_keys: Option<Ring>,
+    /// `--redis`: where replicas share what they must agree on.
+    pub redis: Option<replicas::Address>,
+    /// `--replicas`: how many there are at most.
+    pub replicas: usize,
     /// `--scopes`; empty is what the published tools need.
     pub scopes: Vec<String>,
     /// `--simulator`
@@ -168,7 +172,7 @@ pub fn load(command_line: Options) -> Result<Config, ConfigError> {
 /// The same in any environment, for tests.
 pub(crate) fn load_from(command_line: Options, environment: Environment<'_>) -> Result<Config, ConfigError> {
     let command_line = command_line.without_empty();
-    let key_file = command_line.state_key.clone();
+    let (key_file, redis) = (command_line.state_key.clone(), command_line.redis.clone());
     let mut options = command_line.over(Options::from_environment(environment)?.without_empty());
     if let Some(path) = options.config.clone() {
         options = options.over(read_file(path)?.without_empty());
@@ -177,7 +181,8 @@ pub(crate) fn load_from(command_line: Options, environment: Environment<'_>) -> 
     let simulator = options.simulator.unwrap_or_default();
     let secrets = if simulator { Secrets::default() } else { Secrets::from_environment(environment)? };
     let state_keys = secrets::state_keys((key_file, options.state_key.take()), environment)?;
-    checked(options, (secrets, state_keys), environment)
+    let redis = secrets::redis((redis, options.redis.take()), environment)?;
+    Ok(Config { state_keys, redis, ..checked(options, secrets, environment)? })
 }
 
 fn read_file(path: PathBuf) -> Result<Options, ConfigError> {
@@ -203,11 +208,7 @@ fn advice(key: &str, known: &[String]) -> String {
     known.iter().min_by_key(distance).map(|nearest| format!("did you mean {nearest}?")).unwrap_or_default()
 }
 
-fn checked(
-    options: Options,
-    (secrets, state_keys): (Secrets, Option<Ring>),
-    environment: Environment<'_>,
-) -> Result<Config, ConfigError> {
+fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> Result<Config, ConfigError> {
     let state = state_directory(environment).map(|folder| folder.join("ironclad-mcp"));
     let audit = options.audit_log.clone().or_else(|| state.as_ref().map(|folder| folder.join("audit.jsonl")));
     let max_sessions = number("max_sessions", options.max_sessions, 2000, (1, 1_000_000))?;
@@ -224,13 +225,7 @@ fn checked(
         file: options.config.clone(),
         ironclad: ironclad(&options)?,
         tools: tools(&options)?,
-        egress: egress::Settings {
-            mode: parsed("egress_mode", options.egress_mode.as_deref())?.unwrap_or_default(),
-            allow: values::trimmed(options.egress_allow.clone())
-                .iter()
-                .map(|place| place.parse().map_err(|fault: String| ConfigError::invalid("egress_allow", fault)))
-                .collect::<Result<_, _>>()?,
-        },
+        egress: egress(&options)?,
         audit_rotation: audit_rotation(&options)?,
         log: log(&options)?,
         simulator: options.simulator.unwrap_or_default(),
@@ -266,7 +261,18 @@ fn checked(
         program: None,
         audit: audit.map(|path| if path == Path::new("-") { audit::Target::Stderr } else { audit::Target::File(path) }),
         secrets,
-        state_keys,
+        state_keys: None,
+        redis: None,
+        replicas: usize::try_from(number("replicas", options.replicas, 8, (1, 1000))?).unwrap_or(1000),
+    })
+}
+
+fn egress(options: &Options) -> Result<egress::Settings, ConfigError> {
+    let wrong = |fault| ConfigError::invalid("egress_allow", fault);
+    let allow = values::trimmed(options.egress_allow.clone());
+    Ok(egress::Settings {
+        mode: parsed("egress_mode", options.egress_mode.as_deref())?.unwrap_or_default(),
+        allow: allow.iter().map(|place| place.parse().map_err(wrong)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -300,7 +306,7 @@ fn acting_user(options: &Options) -> Result<ActingUser, ConfigError> {
 
 fn rate_limits(options: &Options) -> limiter::Settings {
     let limits = options.rate_limits.iter().flatten().map(|given| (given.scope, given.limit)).collect();
-    limiter::Settings { limits, share: options.rate_limit_share.unwrap_or_default() }
+    limiter::Settings { limits, share: options.rate_limit_share.unwrap_or_default(), ..limiter::Settings::default() }
 }
 
 fn tools(options: &Options) -> Result<Tools, ConfigError> {

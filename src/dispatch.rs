@@ -353,7 +353,9 @@ impl Call<'_> {
         let is_write = entry.effect.is_write();
         if is_write {
             // Before a plan is used up, or a person asked.
-            self.holds.check(entry, &args, (self.caller.agent.identity(), &request))?;
+            let agent_and_request = (self.caller.agent.identity(), &request);
+            self.holds.check(entry, &args, agent_and_request)?;
+            hold::elsewhere(&*self.plans.shared, (tool, &args), agent_and_request).await?;
         }
         let case = Case {
             wanted,
@@ -368,18 +370,27 @@ impl Call<'_> {
         if consent::settle(self, case, record).await? == Settled::Postponed {
             return Ok(Reached::Question);
         }
-        if is_write {
-            record.intend().map_err(|error| audit_unavailable(&error))?;
-        }
         let prepared = Prepared { args, place, request };
-        let sending = is_write
-            .then(|| self.holds.sending((self.caller.agent.identity(), &prepared.request), record.times_sent()));
-        let delivered = self.deliver(entry, &prepared, found, record).await;
-        let settled = match sending {
-            Some(sending) => sending.settled(delivered, entry, &prepared.args),
-            None => delivered,
-        };
-        settled.map(Reached::Answer)
+        if !is_write {
+            return self.deliver(entry, &prepared, found, record).await.map(Reached::Answer);
+        }
+        self.write(tool, &prepared, found, record).await.map(Reached::Answer)
+    }
+
+    /// Sends a write, which is on record before, and held afterwards unless its outcome becomes known.
+    async fn write(
+        self,
+        tool: &Tool,
+        prepared: &Prepared,
+        found: prepare::Found,
+        record: &mut Record,
+    ) -> Result<Answer, CallError> {
+        let entry = &tool.entry;
+        let sending = self.holds.sending((self.caller.agent.identity(), &prepared.request), record.times_sent());
+        let sending = sending.marked(&self.plans.shared, (tool, &prepared.args)).await?;
+        record.intend().map_err(|error| audit_unavailable(&error))?;
+        let delivered = self.deliver(entry, prepared, found, record).await;
+        sending.settled(delivered, entry, &prepared.args).await
     }
 
     async fn deliver(

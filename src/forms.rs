@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     answer::each,
@@ -18,6 +18,8 @@ use crate::{
         json::{Json, Object, Reading},
     },
     launch_form::{LaunchForm, Refusal},
+    plan::digest_of,
+    replicas::Redis,
     request::{self, ActingUser, Request},
 };
 
@@ -65,9 +67,16 @@ fn key(user: &ActingUser, id: &str) -> Key {
     (user.clone(), id.to_owned())
 }
 
+/// What replicas call it: nobody reads from it whose form it is.
+fn name((user, id): &Key) -> String {
+    digest_of(&json!([user.email, user.id, id]))
+}
+
 /// The templates of one account, as each acting user sees them.
 pub struct Forms {
     life: Duration,
+    /// Where replicas keep them for each other.
+    shared: Option<Arc<Redis>>,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
     learned: Mutex<HashMap<Key, BTreeSet<String>>>,
 }
@@ -76,7 +85,14 @@ impl Forms {
     /// Keeps each form for `life`.
     #[must_use]
     pub fn new(life: Duration) -> Self {
-        Self { life, slots: Mutex::default(), learned: Mutex::default() }
+        Self { life, shared: None, slots: Mutex::default(), learned: Mutex::default() }
+    }
+
+    /// The same, shared with other replicas.
+    #[must_use]
+    pub fn shared(mut self, shared: Option<Arc<Redis>>) -> Self {
+        self.shared = shared;
+        self
     }
 
     /// The template of an id, from the cache or from Ironclad.
@@ -93,14 +109,24 @@ impl Forms {
         {
             return Ok(Arc::clone(template));
         }
+        if let Some(shared) = self.of_others(&key).await {
+            *kept = Some(shared.clone());
+            return Ok(shared.0);
+        }
         match fetch(client, errand, id).await {
-            Ok(template) => {
+            Ok((raw, template)) => {
                 let template = Arc::new(template);
                 *kept = Some((Arc::clone(&template), Instant::now()));
+                if let Some(shared) = &self.shared {
+                    shared.keep_form(&name(&key), &raw.to_string(), self.life).await;
+                }
                 Ok(template)
             }
             Err(failure) if says_no(&failure) => {
                 self.forget(&key);
+                if let Some(shared) = &self.shared {
+                    shared.drop_form(&name(&key)).await;
+                }
                 Err(failure)
             }
             Err(failure) => match kept.as_ref() {
@@ -141,6 +167,15 @@ impl Forms {
         known.len() > before
     }
 
+    /// What another replica fetched, and when that was.
+    async fn of_others(&self, key: &Key) -> Option<(Arc<Template>, Instant)> {
+        let (text, left) = self.shared.as_ref()?.form(&name(key)).await?;
+        let raw: Value = serde_json::from_str(&text).ok()?;
+        let template = raw.as_object().and_then(Template::read)?;
+        let age = self.life.checked_sub(left)?;
+        Some((Arc::new(template), Instant::now().checked_sub(age)?))
+    }
+
     fn slot(&self, key: &Key) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= KEPT && !slots.contains_key(key) {
@@ -166,9 +201,10 @@ fn form_request(id: Option<&str>) -> Request {
     Request { query, ..Request::look_up(&format!("/workflow-schemas{below}")) }
 }
 
-async fn fetch(client: &Client, errand: Errand<'_>, id: &str) -> Result<Template, Failure> {
+async fn fetch(client: &Client, errand: Errand<'_>, id: &str) -> Result<(Value, Template), Failure> {
     let (head, raw) = client.send(&form_request(Some(id)), &mut Json::new(Object), errand).await.result?;
-    Template::read(&raw).ok_or(Failure::Unsound(head, Unsound::Malformed))
+    let template = Template::read(&raw).ok_or(Failure::Unsound(head, Unsound::Malformed))?;
+    Ok((raw.into(), template))
 }
 
 async fn fetch_all(client: &Client, errand: Errand<'_>) -> Result<Vec<Template>, Failure> {

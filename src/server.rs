@@ -209,9 +209,17 @@ impl Server {
         client.metrics().text(&client.levels(), sessions)
     }
 
-    /// Whether Ironclad gives a token.
-    pub async fn is_ready(&self) -> bool {
-        self.shared.dispatch.client.sign_in().await.is_ok()
+    /// Whether Ironclad gives a token, and what replicas share is within reach.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence.
+    pub async fn ready(&self) -> Result<(), String> {
+        let Dispatch { client, plans, .. } = &*self.shared.dispatch;
+        let (signed_in, shared) = tokio::join!(client.sign_in(), plans.shared.ready());
+        if signed_in.is_err() {
+            return Err("no token can be had from Ironclad".into());
+        }
+        shared.map_err(|why| format!("Redis cannot be reached: {why}; reads go on, writes are refused"))
     }
 
     /// Whether the caller is granted a tool.

@@ -1,7 +1,7 @@
 //! `ironclad-mcp approvals`, `approve`, `decline`: what waits for a person, and what the person says.
 //! `approver` makes and takes back the tokens of the approvals page.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -11,7 +11,8 @@ use super::{
     console::{complain, say, stdout_is_terminal},
 };
 use crate::{
-    approvals::{self, Approval, Approvers, Decided, Decision, Folder, Shared as _, Standing, is_approver_name},
+    approvals::{self, Approval, Approvers, Decided, Decision, Shared, Standing, is_approver_name},
+    assembly,
     cli::{ApprovalsArgs, ApprovalsFormat, ApproverCommand, DecideArgs},
     config::{Config, ConfigError},
 };
@@ -20,14 +21,22 @@ fn state(config: &Config) -> Result<PathBuf, CommandError> {
     config.state.clone().ok_or_else(|| ConfigError::NoStateDirectory.into())
 }
 
+/// Where servers leave what waits: in Redis, else in the state directory.
+fn shared(config: &Config) -> Result<Arc<dyn Shared>, CommandError> {
+    if config.redis.is_none() {
+        state(config)?;
+    }
+    Ok(assembly::shared(config)?.approvals)
+}
+
 fn unreadable() -> impl FnOnce(std::io::Error) -> CommandError {
-    CommandError::io("the approvals in the state directory cannot be read or written")
+    CommandError::io("the approvals cannot be read or written")
 }
 
 /// Lists what waits, and with `--all` what was decided of late.
 pub(super) async fn list(args: ApprovalsArgs, config: Config) -> Ended {
     let now = approvals::now();
-    let mut all = Folder::new(&state(&config)?).all().await.map_err(unreadable())?;
+    let mut all = shared(&config)?.all().await.map_err(unreadable())?;
     all.retain(|approval| args.all || approval.standing(now) == Standing::Pending);
     let default = if stdout_is_terminal() { ApprovalsFormat::Text } else { ApprovalsFormat::Json };
     match args.format.unwrap_or(default) {
@@ -77,7 +86,7 @@ pub(super) async fn decide(args: DecideArgs, approved: bool, config: Config) -> 
     let id = args.id.trim().to_lowercase();
     let reason = args.reason.map(|reason| reason.chars().filter(|c| !c.is_control()).take(300).collect());
     let decision = Decision { approved, by: operator(), at: approvals::now(), reason };
-    let decided = approvals::decide(&Folder::new(&state(&config)?), &id, decision).await.map_err(unreadable())?;
+    let decided = approvals::decide(&*shared(&config)?, &id, decision).await.map_err(unreadable())?;
     let now = approvals::now();
     match decided {
         Decided::Now(approval) => {

@@ -266,6 +266,13 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE", env = "IRONCLAD_STATE_KEY_FILE", help_heading = "Replicas")]
     pub state_key: Option<PathBuf>,
 
+    /// Redis or Valkey where replicas share the rate budget, what is used once, forms and approvals; a password only in the environment [default: none]
+    #[arg(long, global = true, value_name = "URL", env = "IRONCLAD_REDIS", help_heading = "Replicas")]
+    pub redis: Option<String>,
+    /// The most replicas that share it; each may read by its part of a fifth of the budget while Redis is gone [default: 8]
+    #[arg(long, global = true, value_name = "N", env = "IRONCLAD_REPLICAS", help_heading = "Replicas")]
+    pub replicas: Option<u64>,
+
     /// The agents, by name; in the file only
     #[arg(skip)]
     pub agents: Option<BTreeMap<String, AgentOptions>>,
@@ -357,6 +364,8 @@ impl Options {
             oauth_agent: self.oauth_agent.or(lower.oauth_agent),
             oauth_agent_claim: self.oauth_agent_claim.or(lower.oauth_agent_claim),
             oauth_email_claim: self.oauth_email_claim.or(lower.oauth_email_claim),
+            redis: self.redis.or(lower.redis),
+            replicas: self.replicas.or(lower.replicas),
             state_key: self.state_key.or(lower.state_key),
             agents: self.agents.or(lower.agents),
             allowed_host: self.allowed_host.or(lower.allowed_host),
@@ -391,6 +400,7 @@ impl Options {
             &mut self.oauth_agent_claim,
             &mut self.oauth_email_claim,
             &mut self.metrics,
+            &mut self.redis,
             &mut self.egress_mode,
             &mut self.audit_max_age,
             &mut self.log,

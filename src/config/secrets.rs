@@ -4,18 +4,20 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use secrecy::{SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
 
 use super::{ConfigError, Environment};
 use crate::{
     keys::Ring,
     masking::{learn, learned},
+    replicas::Address,
 };
 
 const ACCESS_TOKEN: &str = "IRONCLAD_ACCESS_TOKEN";
 const CLIENT_ID: &str = "IRONCLAD_CLIENT_ID";
 const CLIENT_SECRET: &str = "IRONCLAD_CLIENT_SECRET";
 const STATE_KEY: &str = "IRONCLAD_STATE_KEY";
+const REDIS: &str = "IRONCLAD_REDIS";
 
 /// What may sign in.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +74,36 @@ pub(super) fn state_keys(
         learn(&SecretString::from(key));
     }
     Ring::read(&text).map(Some).map_err(|fault| ConfigError::invalid("state_key", fault))
+}
+
+/// Where Redis is: by the command line, else by the environment, else as it is `set`. Only the environment, and a file that
+/// it names, may tell a password.
+pub(super) fn redis(
+    (named, set): (Option<String>, Option<String>),
+    environment: Environment<'_>,
+) -> Result<Option<Address>, ConfigError> {
+    let wrong = |fault| ConfigError::invalid("redis", fault);
+    let read = |text: &str| {
+        let address = Address::read(text).map_err(wrong)?;
+        let password = address.password().map(learned);
+        Ok((address, password.is_some()))
+    };
+    let in_the_open = match named {
+        Some(named) => named,
+        None => match (secret(REDIS, environment)?, set) {
+            (Some(secret), _) => return read(secret.expose_secret()).map(|(address, _)| Some(address)),
+            (None, Some(set)) => set,
+            (None, None) => return Ok(None),
+        },
+    };
+    match read(&in_the_open)? {
+        (address, false) => Ok(Some(address)),
+        (_, true) => Err(wrong(
+            "holds a password, which flags show in process lists and settings files pass on: set IRONCLAD_REDIS or \
+             IRONCLAD_REDIS_FILE in the environment instead"
+                .into(),
+        )),
+    }
 }
 
 fn secret(name: &'static str, environment: Environment<'_>) -> Result<Option<SecretString>, ConfigError> {

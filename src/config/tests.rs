@@ -293,3 +293,23 @@ fn state_keys_come_from_a_file_or_the_environment_and_weak_ones_are_refused() {
     assert!(twice.contains("IRONCLAD_STATE_KEY_FILE are both set"), "{twice}");
     assert!(fault("--state-key /no/such/file", &[], "").contains("/no/such/file"));
 }
+
+#[test]
+fn the_address_of_redis_may_hold_a_password_only_in_the_environment() {
+    let redis = |line: &str, variables: &[(&str, &str)], file: &str| load_three(line, variables, file).unwrap().redis;
+    assert!(redis("", &[], "").is_none());
+    assert!(redis("--redis redis://cache:6379", &[], "").is_some());
+    assert!(redis("", &[], "redis = \"redis://cache\"").is_some());
+    let secret = ("IRONCLAD_REDIS", "redis://u:hunter22@cache");
+    let config = load_three("--redis redis://other", &[secret], "").unwrap();
+    assert!(config.redis.unwrap().password().is_none(), "the command line wins");
+    let config = load_three("", &[secret], "redis = \"redis://other\"").unwrap();
+    assert!(config.redis.as_ref().unwrap().password().is_some(), "the environment wins over the file");
+    assert!(!format!("{config:?}").contains("hunter22"));
+    for (line, file) in [("--redis redis://:hunter22@cache", ""), ("", "redis = \"redis://:hunter22@cache\"")] {
+        let refused = fault(line, &[], file);
+        assert!(refused.contains("IRONCLAD_REDIS_FILE") && !refused.contains("hunter22"), "{refused}");
+    }
+    assert!(fault("--redis http://cache", &[], "").contains("--redis (IRONCLAD_REDIS): has the scheme http"));
+    assert!(fault("--replicas 0", &[], "").contains("out of range"));
+}

@@ -12,7 +12,7 @@ use super::{
     subject::Looked,
 };
 use crate::{
-    approvals::{Approval, Standing, new_id},
+    approvals::{Approval, Standing},
     arguments::Args,
     audit::Record,
     error::{CallError, Code, Outcome},
@@ -158,7 +158,7 @@ impl Asked<'_> {
     async fn approved_already(&self) -> Result<Option<String>, CallError> {
         let Some(plan) = &self.case.plan else { return Ok(None) };
         let approval = self.call.plans.shared.find(&plan.id).await;
-        let approval = approval.map_err(|error| unshared(self.case.wanted.tool, &error))?;
+        let approval = approval.map_err(|error| unshared(self.case.wanted.tool, &*self.call.plans.shared, &error))?;
         let approval = approval.filter(|one| one.standing(self.call.plans.now()) == Standing::Approved);
         Ok(approval.and_then(|approval| approval.decision).map(|decision| decision.by))
     }
@@ -176,7 +176,7 @@ impl Asked<'_> {
             Some(plan) => (plan.id.clone(), plan.expires),
             None => self.place(record).await?,
         };
-        let found = plans.shared.find(&id).await.map_err(|error| unshared(tool, &error))?;
+        let found = plans.shared.find(&id).await.map_err(|error| unshared(tool, &*plans.shared, &error))?;
         let Some(approval) = found else {
             record.decline();
             let approval = self.file(&id).await?;
@@ -221,7 +221,7 @@ impl Asked<'_> {
         let now = plans.now();
         let version = self.looked.as_ref().map(Looked::version);
         let open = |one: &Approval| matches!(one.standing(now), Standing::Pending | Standing::Approved);
-        let all = plans.shared.all().await.map_err(|error| unshared(tool, &error))?;
+        let all = plans.shared.all().await.map_err(|error| unshared(tool, &*plans.shared, &error))?;
         let same = all.iter().find(|one| {
             let call = (one.agent == self.call.caller.agent.name, one.tool == tool.name, one.digest == self.digest);
             call == (true, true, true) && one.version == version && open(one)
@@ -234,7 +234,7 @@ impl Asked<'_> {
             let hint = "people must decide what waits first: `ironclad-mcp approvals` lists it";
             return Err(self.declined("too many calls wait for a person's decision", hint));
         }
-        let id = new_id().map_err(|error| unshared(tool, &error))?;
+        let id = plans.shared.new_id().map_err(|error| unshared(tool, &*plans.shared, &error))?;
         Ok((id, now.saturating_add(self.life())))
     }
 
@@ -268,7 +268,11 @@ impl Asked<'_> {
             decision: None,
             used: false,
         };
-        call.plans.shared.file(approval.clone()).await.map_err(|error| unshared(case.wanted.tool, &error))?;
+        call.plans
+            .shared
+            .file(approval.clone())
+            .await
+            .map_err(|error| unshared(case.wanted.tool, &*call.plans.shared, &error))?;
         Ok(approval)
     }
 

@@ -4,6 +4,9 @@
 //! a contract twice. So for ten minutes the same request of the same agent is refused, until the caller says that it has
 //! looked (`force_after_unknown`). It does not matter by which tool it comes. A write counts as unknown from its sending
 //! until a sound answer is there, so that one whose call was dropped meanwhile is held as well.
+//!
+//! Replicas tell each other before they send: a replica that dies takes what it knew along, and so the mark that a write
+//! is under way is there first, and is taken away when its outcome is known.
 
 use std::{
     collections::HashMap,
@@ -18,9 +21,11 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::verify;
+use super::{plans::unshared, verify};
 use crate::{
+    approvals::{Begun, Shared},
     arguments::Args,
+    catalog::Tool,
     error::{CallError, Code, Outcome},
     manifest::Entry,
     plan::digest_of,
@@ -55,6 +60,14 @@ pub(super) struct Sending<'a> {
     sent: Arc<AtomicU32>,
     began: OffsetDateTime,
     is_known: bool,
+    /// What the other replicas see of it.
+    mark: Option<Mark>,
+}
+
+/// A write that other replicas see under way.
+struct Mark {
+    shared: Arc<dyn Shared>,
+    token: String,
 }
 
 impl Holds {
@@ -80,7 +93,7 @@ impl Holds {
     /// Watches over a write from here on; `sent` counts how often its request went out.
     pub(super) fn sending(&self, (agent, request): (&str, &Request), sent: Arc<AtomicU32>) -> Sending<'_> {
         let began = OffsetDateTime::now_utc();
-        Sending { holds: self, twin: twin(agent, request), sent, began, is_known: false }
+        Sending { holds: self, twin: twin(agent, request), sent, began, is_known: false, mark: None }
     }
 
     fn find(&self, twin: &str, now: Instant) -> Option<(Held, Duration)> {
@@ -101,15 +114,60 @@ impl Holds {
     }
 }
 
+/// Looks whether another replica sends this very write, or sent it and nobody heard of it.
+///
+/// # Errors
+/// So it is; or what replicas share is out of reach, and then no write goes out.
+pub(super) async fn elsewhere(
+    shared: &dyn Shared,
+    (tool, args): (&Tool, &Args),
+    (agent, request): (&str, &Request),
+) -> Result<(), CallError> {
+    let begun = shared.twin(&twin(agent, request)).await.map_err(|error| unshared(tool, shared, &error))?;
+    if args.flag("force_after_unknown") {
+        return Ok(());
+    }
+    passed(begun, (tool, args)).map(drop)
+}
+
+/// The token of a write that may begin.
+fn passed(begun: Begun, (tool, args): (&Tool, &Args)) -> Result<String, CallError> {
+    match begun {
+        Begun::Yes { token } => Ok(token),
+        Begun::Held { sent_at } => {
+            let sent_at = OffsetDateTime::from_unix_timestamp(sent_at).unwrap_or_else(|_| OffsetDateTime::now_utc());
+            let ago = Duration::try_from(OffsetDateTime::now_utc() - sent_at).unwrap_or_default();
+            Err(refusal(&tool.entry, args, sent_at, HOLD.saturating_sub(ago)))
+        }
+    }
+}
+
 impl Sending<'_> {
+    /// Tells the other replicas that this write goes out now.
+    ///
+    /// # Errors
+    /// As [`elsewhere`].
+    pub(super) async fn marked(mut self, shared: &Arc<dyn Shared>, call: (&Tool, &Args)) -> Result<Self, CallError> {
+        let begun = shared.begin(&self.twin, call.1.flag("force_after_unknown"), HOLD).await;
+        let token = passed(begun.map_err(|error| unshared(call.0, &**shared, &error))?, call)?;
+        self.mark = (!token.is_empty()).then(|| Mark { shared: Arc::clone(shared), token });
+        Ok(self)
+    }
+
     /// Passes on how the write ended. Where that is unknown the caller is told how to look, and its twin is held.
-    pub(super) fn settled<T>(
+    pub(super) async fn settled<T>(
         mut self,
         ended: Result<T, CallError>,
         entry: &Entry,
         args: &Args,
     ) -> Result<T, CallError> {
         self.is_known = !matches!(&ended, Err(error) if error.outcome == Some(Outcome::Unknown));
+        if self.is_known
+            && let Some(Mark { shared, token }) = self.mark.take()
+        {
+            // Before the answer goes out: the caller may want the same again, of another replica.
+            shared.ended(&self.twin, &token).await;
+        }
         ended.map_err(|mut error| {
             if !self.is_known && error.hint.is_none() {
                 error.hint = Some(verify::hint(entry, args, self.began));
@@ -121,7 +179,14 @@ impl Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        if !self.is_known && self.sent.load(Ordering::Acquire) > 0 {
+        let was_sent = self.sent.load(Ordering::Acquire) > 0;
+        if let (false, Some(Mark { shared, token }), Ok(runtime)) =
+            (was_sent, self.mark.take(), tokio::runtime::Handle::try_current())
+        {
+            let twin = self.twin.clone();
+            runtime.spawn(async move { shared.ended(&twin, &token).await });
+        }
+        if !self.is_known && was_sent {
             self.holds.hold(std::mem::take(&mut self.twin), self.began, Instant::now());
         }
     }
@@ -203,8 +268,8 @@ mod tests {
         assert_eq!(check(&holds, "a", &launch(), false), Ok(()));
     }
 
-    #[test]
-    fn a_write_is_held_only_if_it_went_out_and_its_outcome_is_unknown() {
+    #[tokio::test]
+    async fn a_write_is_held_only_if_it_went_out_and_its_outcome_is_unknown() {
         let ended = |code, outcome| Err(CallError::new(code, "m", "h").with_outcome(outcome));
         let unknown = CallError { hint: None, ..ended(Code::OutcomeUnknown, Outcome::Unknown).unwrap_err() };
         let table = [
@@ -218,7 +283,7 @@ mod tests {
         for (ended, times, is_held) in table {
             let holds = Holds::default();
             let sending = holds.sending(("a", &launch()), Arc::new(AtomicU32::new(times)));
-            let (expected, told) = (ended.clone(), sending.settled(ended, entry, &args(false)));
+            let (expected, told) = (ended.clone(), sending.settled(ended, entry, &args(false)).await);
             assert_eq!(check(&holds, "a", &launch(), false).is_err(), is_held, "{expected:?}");
             match (expected, told) {
                 (Err(CallError { hint: None, .. }), Err(told)) => {

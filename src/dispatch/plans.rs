@@ -13,7 +13,7 @@ use super::{
     subject::{Looked, look},
 };
 use crate::{
-    approvals::{self, Shared, Standing},
+    approvals::{self, Shared, Standing, Trouble},
     arguments::Args,
     audit::{Decision, Record},
     catalog::Tool,
@@ -65,13 +65,10 @@ fn refused(tool: &Tool, message: &str, expected: &str) -> CallError {
 }
 
 /// What is shared between servers cannot be read or written, so nothing that hangs on it is sent.
-pub(super) fn unshared(tool: &Tool, error: &io::Error) -> CallError {
-    CallError::new(
-        Code::AuditUnavailable,
-        format!("{} was not sent: the state directory cannot be read or written ({error})", tool.name),
-        "the operator must make the folder ironclad-mcp in the state directory writable",
-    )
-    .with_outcome(Outcome::NotSent)
+pub(super) fn unshared(tool: &Tool, shared: &dyn Shared, error: &io::Error) -> CallError {
+    let Trouble { what, hint } = shared.trouble();
+    let message = format!("{} was not sent: {what} ({error})", tool.name);
+    CallError::new(Code::AuditUnavailable, message, hint).with_outcome(Outcome::NotSent)
 }
 
 const AGAIN: &str = "the plan of another call with dry_run: true";
@@ -100,7 +97,11 @@ pub(super) async fn take(
     if plan.tool != tool.name {
         return Err(refused(tool, &format!("was made for {}", plan.tool), AGAIN));
     }
-    if plans.shared.is_claimed(&plan.id).await.map_err(|error| unshared(tool, &error))? {
+    let unshared = |error| unshared(tool, &*plans.shared, &error);
+    if !plans.shared.knows(&plan.id).await.map_err(unshared)? {
+        return Err(refused(tool, "was made before Redis was started anew, which has forgotten what was used", AGAIN));
+    }
+    if plans.shared.is_claimed(&plan.id).await.map_err(unshared)? {
         return Err(refused(tool, "was used already, and a plan works once", AGAIN));
     }
     if plans.now() > plan.expires && !waits_longer(plans, tool, &plan).await? {
@@ -113,7 +114,7 @@ pub(super) async fn take(
 
 /// A plan that a person was asked about is good for as long as the question.
 async fn waits_longer(plans: &Plans, tool: &Tool, plan: &Plan) -> Result<bool, CallError> {
-    let approval = plans.shared.find(&plan.id).await.map_err(|error| unshared(tool, &error))?;
+    let approval = plans.shared.find(&plan.id).await.map_err(|error| unshared(tool, &*plans.shared, &error))?;
     // Whoever declined wants to be quoted, and not that it is late.
     Ok(approval.is_some_and(|approval| approval.standing(plans.now()) != Standing::Expired))
 }
@@ -205,7 +206,8 @@ pub(super) async fn of_dry_run(
     (request, looked): (&Request, Option<&Looked>),
 ) -> Result<(Plan, String, String), CallError> {
     let digest = digest(call, wanted.tool, request).await?;
-    let id = approvals::new_id().map_err(|error| unshared(wanted.tool, &error))?;
+    let shared = &*call.plans.shared;
+    let id = shared.new_id().map_err(|error| unshared(wanted.tool, shared, &error))?;
     let expires = call.plans.now().saturating_add(LIFE);
     let version = looked.map(Looked::version);
     let (plan, sealed) = make(call, wanted, (&id, expires), (&digest, version.as_deref()));
@@ -253,11 +255,11 @@ pub(super) async fn look_again(
 /// Uses a plan up, just before its request is sent.
 pub(super) async fn use_up(call: Call<'_>, tool: &Tool, plan: &Plan) -> Result<(), CallError> {
     let Plans { shared, .. } = &call.plans;
-    let waited = shared.find(&plan.id).await.map_err(|error| unshared(tool, &error))?;
+    let waited = shared.find(&plan.id).await.map_err(|error| unshared(tool, &**shared, &error))?;
     let until = waited.map_or(plan.expires, |approval| approval.remembered_until());
     match shared.claim(&plan.id, until).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(refused(tool, "was used already, and a plan works once", AGAIN)),
-        Err(error) => Err(unshared(tool, &error)),
+        Err(error) => Err(unshared(tool, &**shared, &error)),
     }
 }

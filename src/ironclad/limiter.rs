@@ -28,7 +28,7 @@ pub use self::{
 };
 use self::{
     budget::{Asker, Budget, Look},
-    window::{Key, Serial},
+    window::{Key, Serial, WINDOW},
 };
 use super::errand::Progress;
 
@@ -36,12 +36,20 @@ use super::errand::Progress;
 const TELLING: Duration = Duration::from_secs(1);
 
 /// What the limits are, as the operator sets them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Limits other than the vendor's documented ones.
     pub limits: HashMap<Scope, usize>,
     /// How much of each limit is used here; the rest is left to the company's other programs.
     pub share: Share,
+    /// The length of the vendor's windows; shorter only in tests.
+    pub window: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { limits: HashMap::new(), share: Share::WHOLE, window: WINDOW }
+    }
 }
 
 /// A part of a limit, in millionths.
@@ -62,6 +70,12 @@ impl Share {
     #[must_use]
     pub fn percent(percent: u8) -> Self {
         Self(u32::from(percent.clamp(1, 100)) * (Self::WHOLE.0 / 100))
+    }
+
+    /// It in millionths.
+    #[must_use]
+    pub const fn millionths(self) -> u32 {
+        self.0
     }
 
     fn is_whole(self) -> bool {

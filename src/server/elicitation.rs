@@ -20,7 +20,6 @@ use serde_json::json;
 
 use super::is_modern;
 use crate::{
-    approvals,
     dispatch::{Consent, Person, Plans, Question},
     keys::{Key, Ring, derived},
 };
@@ -125,11 +124,16 @@ impl<'a> Asker<'a> {
     async fn brought(&self, said: Consent, state: &State, binding: &str) -> Option<Consent> {
         let Plans { shared, .. } = self.way.plans;
         let until = self.way.plans.now().saturating_add(i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX));
+        if let Ok(false) = shared.knows(&state.id).await {
+            // Whether it was brought before is forgotten: the person is asked again.
+            return None;
+        }
         match shared.claim(&state.id, until).await {
             Ok(true) => (state.binding == binding).then_some(said),
             Ok(false) => Some(Consent::Spent),
             Err(error) => {
-                tracing::warn!(%error, "the state directory cannot be written, so a person's answer does not count");
+                let what = shared.trouble().what;
+                tracing::warn!(%error, "{what}, so a person's answer does not count");
                 Some(Consent::Refused)
             }
         }
@@ -153,7 +157,7 @@ impl Person for Asker<'_> {
                     {
                         return consent;
                     }
-                    let Ok(id) = approvals::new_id() else { return Consent::Refused };
+                    let Ok(id) = self.way.plans.shared.new_id() else { return Consent::Refused };
                     if let Ok(mut asked) = asked.lock() {
                         let state = State { id, binding: question.binding.to_owned() };
                         *asked = Some((question.text.to_owned(), state));

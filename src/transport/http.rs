@@ -201,12 +201,12 @@ fn router(
         .merge(metadata)
 }
 
-async fn readyz(State(server): State<Server>) -> (StatusCode, &'static str) {
+async fn readyz(State(server): State<Server>) -> (StatusCode, String) {
     if server.drain().is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n")
-    } else if server.is_ready().await {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "no token can be had from Ironclad\n")
+        return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n".into());
+    }
+    match server.ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n".into()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }

@@ -29,20 +29,21 @@ const FLOORS: [&[&str]; 6] = [
         "visible",
         "resource_uri",
     ],
-    &["ironclad", "issuer", "audit", "approvals", "roster", "upload", "download", "masking", "metrics"],
+    &["ironclad", "issuer", "audit", "approvals", "replicas", "roster", "upload", "download", "masking", "metrics"],
     &["dispatch", "catalog", "forms", "record_types", "launch_tools", "choices", "prompts"],
     &["server"],
     &["main", "lib", "cli", "config", "assembly", "commands", "transport"],
 ];
 
 /// What may be named only in some modules: by file or folder below `src`.
-const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 6] = [
     ("rmcp::", &["server", "transport", "commands/demo"]),
     ("reqwest::", &["ironclad"]),
     // The program's arguments and its own path are no settings.
     ("std::env::var", &["config"]),
     ("oauth2::", &["ironclad"]),
     ("jsonwebtoken::", &["caller_token"]),
+    ("redis::", &["replicas"]),
 ];
 
 /// What the pure floors never name.

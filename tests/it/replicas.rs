@@ -1,4 +1,8 @@
-//! Several servers are one: what one of them seals another opens, and a key is changed while calls go on.
+//! Several servers are one: what one of them seals another opens, a key is changed while calls go on, and what must be
+//! agreed on is shared through a real Redis.
+
+pub(crate) mod redis;
+mod sharing;
 
 use ironclad_mcp::{keys::Ring, policy::Settings};
 use rmcp::model::{CallToolResponse, ElicitationAction};
@@ -22,7 +26,7 @@ fn sealed_by(keys: &[&str]) -> Setting {
     }
 }
 
-async fn call(client: &Client, tool: &str, arguments: &Value) -> Result<Value, Value> {
+pub(crate) async fn call(client: &Client, tool: &str, arguments: &Value) -> Result<Value, Value> {
     let CallToolResponse::Complete(result) = client.call_tool_once(call_of(tool, arguments)).await.unwrap() else {
         panic!("{tool} ends with a question")
     };

@@ -28,6 +28,7 @@ use ironclad_mcp::{
     launch_tools::{Choice, Launchers},
     policy,
     record_types::RecordTypes,
+    replicas::{Address, Redis},
     request::ActingUser,
     roster::{LiveRoster, Roster},
     server::{Recognition, Server},
@@ -82,6 +83,8 @@ pub(crate) struct Setting {
     pub(crate) later: Arc<AtomicI64>,
     /// The keys that seal, of replicas that were given some; else they follow from the account.
     pub(crate) state_keys: Option<Ring>,
+    /// What replicas share, instead of a folder beside the audit log.
+    pub(crate) redis: Option<String>,
     /// The typed launch tools that are published.
     pub(crate) launch_tools: Choice,
     pub(crate) template_refresh: Duration,
@@ -118,6 +121,7 @@ impl Default for Setting {
             hesitation: None,
             later: Arc::default(),
             state_keys: None,
+            redis: None,
             launch_tools: Choice::Off,
             template_refresh: Duration::from_secs(300),
             upload_folders: Vec::new(),
@@ -409,9 +413,12 @@ fn serve(setting: &Setting, simulator: &Simulator, audit: PathBuf) -> DuplexStre
 }
 
 /// Plans are shared by all servers that write the same audit log.
-fn plans(setting: &Setting, audit: &Path) -> Plans {
-    let state = audit.with_file_name("state");
-    let plans = Plans::new(&state_keys(setting), approvals::below(Some(state)), Duration::from_secs(24 * 60 * 60));
+fn plans(setting: &Setting, audit: &Path, redis: Option<Arc<Redis>>) -> Plans {
+    let shared: Arc<dyn approvals::Shared> = match redis {
+        Some(redis) => redis,
+        None => approvals::below(Some(audit.with_file_name("state"))),
+    };
+    let plans = Plans::new(&state_keys(setting), shared, Duration::from_secs(24 * 60 * 60));
     let later = Arc::clone(&setting.later);
     Plans { clock: Arc::new(move || approvals::now() + later.load(Ordering::SeqCst)), ..plans }
 }
@@ -444,17 +451,21 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, au
         },
         rate_budget: setting.rate_budget.clone(),
     };
+    let redis = setting.redis.as_ref().map(|url| {
+        let address = Address::read(url).unwrap();
+        Arc::new(Redis::new(&address, (&base_url, &credentials.client_id)).unwrap())
+    });
     let by_account = || CursorKey::for_account(&base_url, &credentials.client_id);
     Dispatch {
         catalog: Arc::clone(catalog),
         client: ironclad::Client::new(settings, auth),
-        forms: Forms::new(setting.template_refresh),
+        forms: Forms::new(setting.template_refresh).shared(redis.clone()),
         records: RecordTypes::new(setting.template_refresh),
         drain: Drain::new(setting.grace),
         holds: Holds::default(),
         cursor_key: setting.state_keys.as_ref().map_or_else(by_account, CursorKey::derive),
         state_keys: state_keys(setting),
-        plans: plans(setting, &audit),
+        plans: plans(setting, &audit, redis),
         audit: Arc::new(AuditLog::new(Target::File(audit))),
         user_in_bodies: setting.static_token,
         max_result_bytes: setting.max_result_bytes,

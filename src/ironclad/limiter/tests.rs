@@ -17,7 +17,7 @@ fn limiter() -> Arc<Limiter> {
 
 fn limited(limits: &[(Scope, usize)]) -> Arc<Limiter> {
     let limits = limits.iter().copied().collect();
-    Arc::new(Limiter::new(&Settings { limits, share: Share::WHOLE }))
+    Arc::new(Limiter::new(&Settings { limits, ..Settings::default() }))
 }
 
 fn turn(bucket: Bucket, agent: &str, wait: Duration) -> Turn<'_> {

@@ -37,6 +37,7 @@ pub(super) struct Window {
     /// Ironclad's own word.
     told: Option<usize>,
     share: Share,
+    length: Duration,
     uses: BTreeMap<Key, Arc<str>>,
     closed_until: Option<Instant>,
     rest: Option<Rest>,
@@ -76,6 +77,7 @@ impl Window {
             set: settings.limits.get(&scope).copied(),
             told: None,
             share: settings.share,
+            length: settings.window,
             uses: BTreeMap::new(),
             closed_until: None,
             rest: None,
@@ -154,7 +156,7 @@ impl Window {
     }
 
     pub(super) fn take(&mut self, now: Instant, serial: Serial, agent: Arc<str>) -> Key {
-        let key = (now + WINDOW + TRAVEL, serial);
+        let key = (now + self.length + TRAVEL, serial);
         self.uses.insert(key, agent);
         if let Some(rest) = &mut self.rest {
             rest.taken += 1;
@@ -164,12 +166,12 @@ impl Window {
 
     /// The request of a place goes out at `now`.
     pub(super) fn restart(&mut self, key: Key, now: Instant) -> Key {
-        self.moved(key, now + WINDOW + TRAVEL)
+        self.moved(key, now + self.length + TRAVEL)
     }
 
     /// The request of a place was answered at `now`.
     pub(super) fn settle(&mut self, key: Key, now: Instant) {
-        self.moved(key, key.0.min(now + WINDOW));
+        self.moved(key, key.0.min(now + self.length));
     }
 
     fn moved(&mut self, key: Key, until: Instant) -> Key {
@@ -197,7 +199,7 @@ impl Window {
             let known = self.uses.len().max(1);
             let rounds = u32::try_from(over / known).unwrap_or(u32::MAX);
             let freed = self.uses.keys().nth(over % known).map_or(now, |(until, _)| *until);
-            freed + WINDOW.saturating_mul(rounds.min(10_000))
+            freed + self.length.saturating_mul(rounds.min(10_000))
         });
         let rest = self.rest.as_ref().filter(|rest| rest.left() <= ahead).map(|rest| rest.until);
         [full, rest, self.closed_until].into_iter().flatten().max().unwrap_or(now).max(now)
@@ -243,7 +245,7 @@ mod tests {
 
     fn window(set: Option<usize>, share: &str) -> Window {
         let limits = set.map(|set| (WRITES, set)).into_iter().collect();
-        Window::new(WRITES, &Settings { limits, share: share.parse().unwrap() })
+        Window::new(WRITES, &Settings { limits, share: share.parse().unwrap(), ..Settings::default() })
     }
 
     /// Takes `count` places, each answered at once.
