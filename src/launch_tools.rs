@@ -89,6 +89,8 @@ pub struct Launchers {
     guests: Mutex<HashMap<ActingUser, Instant>>,
     /// Told of a new one.
     comes: Notify,
+    /// When the templates are fetched next.
+    due: RwLock<Option<Instant>>,
     /// How often they changed.
     news: watch::Sender<u64>,
 }
@@ -98,13 +100,22 @@ impl Launchers {
     #[must_use]
     pub fn new(choice: Choice, refresh: Duration, prefix: String) -> Self {
         let (by_user, guests, comes) = (RwLock::default(), Mutex::default(), Notify::new());
-        Self { choice, refresh, prefix, by_user, guests, comes, news: watch::Sender::new(0) }
+        let due = RwLock::default();
+        Self { choice, refresh, prefix, by_user, guests, comes, due, news: watch::Sender::new(0) }
     }
 
-    /// How old the list of tools may grow at a client.
+    /// How long an agent's tools are sure to stay as they are: until the templates are fetched again.
     #[must_use]
-    pub fn refresh(&self) -> Duration {
-        self.refresh
+    pub fn steady(&self, agent: &Agent) -> Duration {
+        if self.of(agent.user()).is_none() {
+            return Duration::ZERO;
+        }
+        let due = *self.due.read().unwrap_or_else(PoisonError::into_inner);
+        due.map(|due| due.saturating_duration_since(Instant::now())).unwrap_or_default()
+    }
+
+    fn expect(&self, due: Option<Instant>) {
+        *self.due.write().unwrap_or_else(PoisonError::into_inner) = due;
     }
 
     /// Whether launch tools are published at all.
@@ -202,9 +213,12 @@ impl Launchers {
             let all = Instant::now() >= due;
             if all {
                 due = Instant::now() + self.refresh.max(Duration::from_millis(100));
+                // While they are fetched, any moment may change them.
+                self.expect(None);
             }
             let wanted = users.into_iter().filter(|user| all || self.of(user).is_none());
             join_all(wanted.map(|user| self.refresh_now(dispatch, catalog, user))).await;
+            self.expect(Some(due));
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
                 () = self.comes.notified() => {}

@@ -3,7 +3,12 @@
 //! Without `[agents]` everybody is the same to us. With it, whoever is not recognised is nobody, and nobody may do nothing.
 //! The roster is replaced as a whole when the settings file changes, so a call sees either the old one or the new one.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -145,30 +150,45 @@ pub fn nobody(name: &str) -> Agent {
 
 /// The roster as it is now; replaced as a whole.
 #[derive(Debug)]
-pub struct LiveRoster(watch::Sender<Arc<Roster>>);
+pub struct LiveRoster {
+    roster: watch::Sender<Arc<Roster>>,
+    follows: OnceLock<Duration>,
+}
 
 impl LiveRoster {
     /// A roster to begin with.
     #[must_use]
     pub fn new(roster: Roster) -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(Arc::new(roster))))
+        Arc::new(Self { roster: watch::Sender::new(Arc::new(roster)), follows: OnceLock::new() })
     }
 
     /// The roster now.
     #[must_use]
     pub fn now(&self) -> Arc<Roster> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.roster.borrow())
     }
 
     /// A receiver that sees every change.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Arc<Roster>> {
-        self.0.subscribe()
+        self.roster.subscribe()
     }
 
     /// Puts another roster in force.
     pub fn replace(&self, roster: Roster) {
-        self.0.send_replace(Arc::new(roster));
+        self.roster.send_replace(Arc::new(roster));
+    }
+
+    /// Notes that the roster follows something that may change, within this time.
+    pub fn follow(&self, period: Duration) {
+        // Noted once: the period is a constant of the program.
+        let _ = self.follows.set(period);
+    }
+
+    /// How soon a change may go into force; `None` where only a restart changes anything.
+    #[must_use]
+    pub fn follows(&self) -> Option<Duration> {
+        self.follows.get().copied()
     }
 }
 

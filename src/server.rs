@@ -47,11 +47,8 @@ use crate::{
     visible::visible,
 };
 
-/// How long a client may keep the list of tools: it changes only with a restart.
-const TOOLS_TTL_MS: u64 = 300_000;
-
-/// How long a client may keep what was looked up at Ironclad.
-const LOOKUPS_TTL_MS: u64 = choices::LIFE.as_secs() * 1000;
+/// How long a client may keep a list that changes only with a restart.
+const STEADY: Duration = Duration::from_secs(300);
 
 /// How often it is looked whether a client that nothing is told is still there.
 const STILL_THERE: Duration = Duration::from_secs(60);
@@ -194,12 +191,19 @@ impl Server {
         self.shared.launchers.is_on(&self.shared.catalog, agent.policy())
     }
 
-    /// How long a client may keep the list of tools.
-    fn ttl_ms(&self, agent: &Agent) -> u64 {
-        if !self.launches(agent) {
-            return TOOLS_TTL_MS;
+    /// How long a list that follows from what a caller is granted is sure to stay as it is.
+    fn steady(&self) -> Duration {
+        if self.shared.dispatch.client.awaits_grants() {
+            // The first token tells which tools it is good for.
+            return Duration::ZERO;
         }
-        u64::try_from(self.shared.launchers.refresh().as_millis()).unwrap_or(TOOLS_TTL_MS).min(TOOLS_TTL_MS)
+        self.shared.roster.follows().map_or(STEADY, |period| period.min(STEADY))
+    }
+
+    /// The same for the list of tools, where the typed launch tools are fetched again and again.
+    fn tools_steady(&self, agent: &Agent) -> Duration {
+        let steady = self.steady();
+        if self.launches(agent) { steady.min(self.shared.launchers.steady(agent)) } else { steady }
     }
 
     /// What the server counts, in Prometheus' text format, with the number of sessions that the transport has.
@@ -261,11 +265,11 @@ impl Server {
     fn keep(
         &self,
         cx: &RequestContext<RoleServer>,
-        ttl_ms: u64,
+        keeps: Duration,
         (meta, ttl, scope): (&mut Option<MetaObject>, &mut Option<u64>, &mut Option<CacheScope>),
     ) {
         if is_modern(cx) {
-            (*ttl, *scope) = (Some(ttl_ms), Some(CacheScope::Private));
+            (*ttl, *scope) = (Some(millis(keeps)), Some(CacheScope::Private));
             self.stamp(cx, meta);
         }
     }
@@ -275,6 +279,10 @@ impl Server {
             meta.get_or_insert_default().insert(SERVER_INFO.into(), self.shared.server_info.clone());
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The methods whose params have a form that they may fail to have.
@@ -311,7 +319,8 @@ fn deadline(cx: &RequestContext<RoleServer>) -> Option<Instant> {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
-        let capabilities = capabilities.enable_resources().enable_prompts().enable_completions();
+        let capabilities = capabilities.enable_resources().enable_resources_list_changed();
+        let capabilities = capabilities.enable_prompts().enable_prompts_list_changed().enable_completions();
         ServerConfig::new(capabilities.build())
             .with_server_info(implementation())
             .with_instructions(self.shared.catalog.words().of(INSTRUCTIONS))
@@ -326,7 +335,8 @@ impl ServerHandler for Server {
     async fn discover(&self, _cx: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let mut result =
             DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info());
-        result.ttl_ms = TOOLS_TTL_MS;
+        // The same for everybody, until the server is another one.
+        (result.ttl_ms, result.cache_scope) = (millis(STEADY), CacheScope::Public);
         Ok(result)
     }
 
@@ -354,7 +364,7 @@ impl ServerHandler for Server {
             tools.extend(typed.iter().filter(|tool| self.publishes(tool, &agent)).map(|tool| published(tool)));
         }
         let mut result = ListToolsResult::with_all_items(tools);
-        self.keep(&cx, self.ttl_ms(&agent), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        self.keep(&cx, self.tools_steady(&agent), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
     }
 
@@ -365,7 +375,11 @@ impl ServerHandler for Server {
     ) -> Result<ListResourcesResult, ErrorData> {
         one_page(request)?;
         let mut result = ListResourcesResult::with_all_items(self.resources(&cx).await);
-        self.keep(&cx, LOOKUPS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        self.keep(
+            &cx,
+            self.steady().min(choices::LIFE),
+            (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope),
+        );
         Ok(result)
     }
 
@@ -376,7 +390,7 @@ impl ServerHandler for Server {
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         one_page(request)?;
         let mut result = ListResourceTemplatesResult::with_all_items(self.resource_templates(&cx));
-        self.keep(&cx, TOOLS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        self.keep(&cx, self.steady(), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
     }
 
@@ -387,7 +401,7 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let mut result = self.read(&request.uri, &cx).await?;
         // An object can change at any moment.
-        self.keep(&cx, 0, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        self.keep(&cx, Duration::ZERO, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result.into())
     }
 
@@ -398,7 +412,7 @@ impl ServerHandler for Server {
     ) -> Result<ListPromptsResult, ErrorData> {
         one_page(request)?;
         let mut result = ListPromptsResult::with_all_items(self.prompts(&cx));
-        self.keep(&cx, TOOLS_TTL_MS, (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
+        self.keep(&cx, self.steady(), (&mut result.meta, &mut result.ttl_ms, &mut result.cache_scope));
         Ok(result)
     }
 
@@ -422,7 +436,7 @@ impl ServerHandler for Server {
         Ok(result)
     }
 
-    /// A client of a session is told by itself that the tools changed.
+    /// A client of a session is told by itself that a list changed.
     async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
         let (server, agent) = (self.clone(), self.sender(&cx.extensions));
         tokio::spawn(async move {
@@ -432,26 +446,40 @@ impl ServerHandler for Server {
             }
             let mut listing = server.watch(agent);
             loop {
-                let changed = tokio::time::timeout(STILL_THERE, listing.changed()).await;
-                if changed == Ok(false) || cx.peer.is_transport_closed() {
-                    break;
+                let news = match tokio::time::timeout(STILL_THERE, listing.changed()).await {
+                    Ok(None) => return,
+                    Ok(Some(news)) => news,
+                    Err(_) => Vec::new(),
+                };
+                if cx.peer.is_transport_closed() {
+                    return;
                 }
-                if changed == Ok(true) && cx.peer.notify_tool_list_changed().await.is_err() {
-                    break;
+                for list in news {
+                    if list.tell(&cx.peer).await.is_err() {
+                        return;
+                    }
                 }
             }
         });
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(requested.clone())
+        let mut accepted = requested.clone();
+        // What a resource holds is not watched.
+        accepted.resource_subscriptions = None;
+        Some(accepted)
     }
 
     /// A client without a session listens on a stream of its own.
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
         let mut listing = self.watch(self.agent(subscription.request_context()));
-        while listing.changed().await {
-            if subscription.sink().notify_tool_list_changed().await.is_err() {
+        while let Some(news) = listing.changed().await {
+            for list in news {
+                if list.tell_listener(subscription.sink()).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if listing.is_gone {
                 break;
             }
         }

@@ -122,7 +122,7 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     let (auth, reload) = (config.auth, Reload::of(&config, options, simulated));
     let Assembly { dispatch, catalog, launchers, roster } = assembly::assemble(config)?;
     if let Some(reload) = reload {
-        tokio::spawn(reload.follow(Arc::clone(&roster), Arc::clone(&catalog)));
+        reload.start(&roster, &catalog);
     }
     let recognition = match auth {
         CallerAuth::None => Recognition::Anybody("http"),

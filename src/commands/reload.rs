@@ -16,6 +16,9 @@ use crate::{
 /// Twice this, and the time that reading takes, is how long a change takes to go into force.
 const PERIOD: Duration = Duration::from_millis(400);
 
+/// How soon a change is sure to be in force (README, "Several agents").
+const WITHIN: Duration = Duration::from_secs(2);
+
 /// The settings that go into force without a restart.
 const LIVE: [&str; 10] = [
     "access",
@@ -47,8 +50,13 @@ impl Reload {
         Some(Self { file: config.file.clone()?, options, auth: config.auth, simulated })
     }
 
-    /// Follows the file; ends only when it is dropped.
-    pub(super) async fn follow(self, roster: Arc<LiveRoster>, catalog: Arc<Catalog>) {
+    /// Follows the file as long as the runtime lasts.
+    pub(super) fn start(self, roster: &Arc<LiveRoster>, catalog: &Arc<Catalog>) {
+        roster.follow(WITHIN);
+        tokio::spawn(self.follow(Arc::clone(roster), Arc::clone(catalog)));
+    }
+
+    async fn follow(self, roster: Arc<LiveRoster>, catalog: Arc<Catalog>) {
         let scopes =
             config::load(self.options.clone()).map(|config| needed_scopes(&config, &catalog)).unwrap_or_default();
         let read = || std::fs::read_to_string(&self.file).ok();

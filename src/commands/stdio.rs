@@ -1,6 +1,6 @@
 //! `ironclad-mcp stdio`: one MCP client on stdin and stdout.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use super::{Ended, agent::chosen, reload::Reload, stop};
 use crate::{
@@ -21,7 +21,7 @@ pub(super) async fn run(mut config: Config, agent: Option<String>, options: Opti
     let caller = chosen(&roster.now(), agent.as_deref(), "stdio")?;
     let recognition = agent.map_or(Recognition::Anybody("stdio"), |_| Recognition::Named(caller.name));
     if let Some(reload) = reload {
-        tokio::spawn(reload.follow(Arc::clone(&roster), Arc::clone(&catalog)));
+        reload.start(&roster, &catalog);
     }
     let served = transport::serve_stdio(Server::new(dispatch, catalog, launchers, roster, recognition), stop).await;
     // Held until here: a simulator that is dropped stops.

@@ -230,6 +230,12 @@ impl Client {
         self.auth.grants()
     }
 
+    /// Whether the first token, which is still to come, tells what the tokens may do.
+    #[must_use]
+    pub fn awaits_grants(&self) -> bool {
+        matches!(self.auth.source, Source::Client(_)) && self.auth.grants.borrow().granted.is_none()
+    }
+
     /// Whether a kept login signs in.
     #[must_use]
     pub fn has_login(&self) -> bool {

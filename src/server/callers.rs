@@ -1,20 +1,22 @@
-//! Who calls, and when the list of tools that they see changes.
+//! Who calls, and when the lists that they see change.
 
 use std::sync::Arc;
 
 use rmcp::{
-    RoleServer,
-    model::{Extensions, Implementation},
-    service::RequestContext,
+    Peer, RoleServer,
+    model::{Extensions, Implementation, SubscriptionFilter},
+    service::{RequestContext, ServiceError, SubscriptionSendError, SubscriptionSink},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::{Server, is_modern};
 use crate::{
     agents::Agent,
+    catalog::Tool,
     ironclad::auth::Grants,
+    prompts,
     roster::{Roster, nobody},
 };
 
@@ -77,59 +79,120 @@ impl Server {
         agent.unwrap_or_else(nobody)
     }
 
-    /// Watches the list of tools that an agent sees.
+    /// Watches the lists that an agent sees.
     pub(super) fn watch(&self, agent: Agent) -> Listing<'_> {
         let (launches, roster) = (self.shared.launchers.changes(), self.shared.roster.changes());
         let mut grants = self.shared.dispatch.client.grants();
         grants.mark_unchanged();
-        let seen = self.digest(&agent);
-        Listing { server: self, agent, seen, launches, roster, grants }
+        let seen = self.seen(&agent);
+        Listing { server: self, agent, seen, launches, roster, grants, is_gone: false }
     }
 
-    /// What an agent sees of the tools.
-    fn digest(&self, agent: &Agent) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        for tool in self.shared.catalog.all().filter(|tool| self.publishes(tool, agent)) {
-            digest.update(json!([tool.name]).to_string());
-        }
-        for tool in self.shared.launchers.published(agent).iter().filter(|tool| self.publishes(tool, agent)) {
+    /// What an agent sees of each list, in the order of [`List::ALL`].
+    fn seen(&self, agent: &Agent) -> [[u8; 32]; 3] {
+        let granted: Vec<_> = self.shared.catalog.all().filter(|tool| self.publishes(tool, agent)).collect();
+        let typed = self.shared.launchers.published(agent);
+        let typed = typed.iter().filter(|tool| self.publishes(tool, agent)).map(|tool| {
             let template = tool.launch.as_ref().map(|target| &target.template_id);
-            digest.update(json!([tool.name, tool.entry.description, &*tool.input_schema, template]).to_string());
-        }
-        digest.finalize().into()
+            json!([tool.name, tool.entry.description, &*tool.input_schema, template])
+        });
+        let tools = digest(granted.iter().map(|tool| json!([tool.name])).chain(typed));
+        let grants = |tool: &Tool| self.publishes(tool, agent);
+        let grants = prompts::Grants { catalog: &self.shared.catalog, grants: &grants };
+        let prompts = digest(self.shared.prompts.granted(&grants).map(|prompt| json!([prompt.name])));
+        let resources = granted.iter().filter_map(|tool| tool.entry.resource.as_ref());
+        [tools, prompts, digest(resources.map(|resource| json!([resource.uri])))]
     }
 }
 
-/// The list of tools that one agent sees, while somebody waits for it to change.
+fn digest(items: impl Iterator<Item = Value>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    items.for_each(|item| digest.update(item.to_string()));
+    digest.finalize().into()
+}
+
+/// A list that a client may be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    /// tools/list
+    Tools,
+    /// prompts/list
+    Prompts,
+    /// resources/list and resources/templates/list
+    Resources,
+}
+
+impl List {
+    const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    /// Whether a client wants to hear of it.
+    fn is_in(self, filter: &SubscriptionFilter) -> bool {
+        let wanted = match self {
+            Self::Tools => filter.tools_list_changed,
+            Self::Prompts => filter.prompts_list_changed,
+            Self::Resources => filter.resources_list_changed,
+        };
+        wanted == Some(true)
+    }
+
+    /// Tells the client of a session.
+    pub(super) async fn tell(self, peer: &Peer<RoleServer>) -> Result<(), ServiceError> {
+        match self {
+            Self::Tools => peer.notify_tool_list_changed().await,
+            Self::Prompts => peer.notify_prompt_list_changed().await,
+            Self::Resources => peer.notify_resource_list_changed().await,
+        }
+    }
+
+    /// Tells a client that listens on a stream of its own, if it asked for this.
+    pub(super) async fn tell_listener(self, sink: &SubscriptionSink) -> Result<(), SubscriptionSendError> {
+        match self {
+            _ if !self.is_in(sink.accepted()) => Ok(()),
+            Self::Tools => sink.notify_tool_list_changed().await,
+            Self::Prompts => sink.notify_prompt_list_changed().await,
+            Self::Resources => sink.notify_resource_list_changed().await,
+        }
+    }
+}
+
+/// The lists that one agent sees, while somebody waits for them to change.
 pub(super) struct Listing<'a> {
     server: &'a Server,
     agent: Agent,
-    seen: [u8; 32],
+    seen: [[u8; 32]; 3],
     launches: watch::Receiver<u64>,
     roster: watch::Receiver<Arc<Roster>>,
     /// A token may turn out to lack a scope.
     grants: watch::Receiver<Arc<Grants>>,
+    /// Whether the agent was taken out, and sees nothing any more.
+    pub(super) is_gone: bool,
 }
 
 impl Listing<'_> {
-    /// Waits until the list is another one; `false` where there will be none any more.
-    pub(super) async fn changed(&mut self) -> bool {
+    /// Waits until some list is another one, and says which; `None` where the server ends.
+    pub(super) async fn changed(&mut self) -> Option<Vec<List>> {
         let shared = &self.server.shared;
         loop {
             tokio::select! {
-                changed = self.launches.changed() => if changed.is_err() { return false },
-                changed = self.grants.changed() => if changed.is_err() { return false },
-                changed = self.roster.changed() => if changed.is_err() { return false },
-                () = shared.stopping.cancelled() => return false,
+                changed = self.launches.changed() => changed.ok()?,
+                changed = self.grants.changed() => changed.ok()?,
+                changed = self.roster.changed() => changed.ok()?,
+                () = shared.stopping.cancelled() => return None,
             }
             let roster = shared.roster.now();
-            // Whoever is not there any more has nothing to wait for.
-            let Some(agent) = roster.again(&self.agent) else { return false };
-            self.agent = agent;
-            let now = self.server.digest(&self.agent);
-            if now != self.seen {
-                self.seen = now;
-                return true;
+            let known = roster.again(&self.agent);
+            let goes = known.is_none() && !self.is_gone;
+            self.is_gone = known.is_none();
+            let now = known.unwrap_or_else(|| nobody(&self.agent.name));
+            let before = std::mem::replace(&mut self.seen, self.server.seen(&now));
+            if !self.is_gone {
+                self.agent = now;
+            }
+            let differs = before.iter().zip(&self.seen).map(|(before, now)| before != now);
+            let news: Vec<List> =
+                List::ALL.into_iter().zip(differs).filter_map(|(list, new)| new.then_some(list)).collect();
+            if goes || !news.is_empty() {
+                return Some(news);
             }
         }
     }

@@ -8,6 +8,7 @@ mod http;
 mod http_end;
 mod login;
 mod metrics;
+mod news;
 mod oauth;
 mod program;
 mod proxy;

@@ -85,7 +85,7 @@ async fn a_prompt_names_only_tools_that_the_caller_has() {
 
 #[tokio::test]
 async fn what_is_filled_in_stands_in_the_text_and_what_is_wrong_is_named() {
-    let stage = Stage::with(Setting { modern: true, ..Setting::default() }).await;
+    let stage = Stage::with(Setting { modern: true, static_token: true, ..Setting::default() }).await;
     let text = said(&stage.client, "renewals", json!({"window": "90 days"})).await;
     assert!(
         text.contains("within the next 90 days?") && !text.contains("{") && !text.contains("Record type"),

@@ -161,7 +161,7 @@ async fn a_failed_read_says_what_a_tool_would() {
 
 #[tokio::test]
 async fn lists_of_resources_come_whole_and_tell_how_long_they_keep() {
-    let stage = Stage::with(Setting { modern: true, ..Setting::default() }).await;
+    let stage = Stage::with(Setting { modern: true, static_token: true, ..Setting::default() }).await;
     let list = serde_json::to_value(stage.client.list_resource_templates(None).await.unwrap()).unwrap();
     assert_eq!((&list["ttlMs"], &list["cacheScope"]), (&json!(300_000), &json!("private")), "{list}");
     let cursor = rmcp::model::PaginatedRequestParams::default().with_cursor(Some("xyz".into()));

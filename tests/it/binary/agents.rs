@@ -14,11 +14,11 @@ use super::{
     program::{Home, MODERN, modern},
 };
 
-const READER: &str = "token of the reader";
-const WRITER: &str = "token of the writer";
+pub(super) const READER: &str = "token of the reader";
+pub(super) const WRITER: &str = "token of the writer";
 const OTHER_USER: &str = "teodor.lindahl@simulator.example";
 
-fn agent(name: &str, token: &str, rest: &str) -> String {
+pub(super) fn agent(name: &str, token: &str, rest: &str) -> String {
     format!("[agents.{name}]\ntoken_sha256 = \"{}\"\n{rest}\n", TokenHash::of(token).to_hex())
 }
 
@@ -52,12 +52,12 @@ pub(super) fn home(text: &str) -> Home {
     home.with("IRONCLAD_MCP_CONFIG", path.to_str().unwrap())
 }
 
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
 /// A request of 2026-07-28 with a token.
-async fn ask(served: &Served, token: &str, method: &str, params: Value) -> Response {
+pub(super) async fn ask(served: &Served, token: &str, method: &str, params: Value) -> Response {
     let name = params["name"].as_str().unwrap_or_default().to_owned();
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": modern(params)});
     let authorization = bearer(token);

@@ -43,7 +43,11 @@ async fn answer_and_news(session: &mut Session, id: u64) -> (Value, Vec<String>)
         if message["id"] == id {
             return (message["result"].clone(), news);
         }
-        news.push(message["method"].as_str().unwrap().to_owned());
+        let method = message["method"].as_str().unwrap();
+        // Prompts that need those tools come and go as well, a moment later.
+        if method != "notifications/prompts/list_changed" {
+            news.push(method.to_owned());
+        }
     }
 }
 
