@@ -31,6 +31,8 @@ pub struct Principal {
     pub email: Option<String>,
     /// How far their token reaches.
     pub access: Access,
+    /// When it ends, in seconds since 1970.
+    pub expires: i64,
 }
 
 /// What goes for every call of an agent.

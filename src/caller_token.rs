@@ -85,6 +85,12 @@ impl Claims {
     }
 }
 
+/// For how many seconds a token that ends then is taken yet.
+#[must_use]
+pub fn left(expires: i64, now: i64) -> u64 {
+    u64::try_from(expires.saturating_add(LEEWAY).saturating_sub(now)).unwrap_or(0)
+}
+
 /// Why a token is not taken; the words may be told to whoever sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -8,7 +8,10 @@
 mod discovery;
 mod remembered;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
@@ -17,7 +20,7 @@ use url::Url;
 pub use self::discovery::is_safe;
 use self::remembered::Remembered;
 use crate::{
-    caller_token::{Claims, Keys, LONGEST, Terms, TokenError, check},
+    caller_token::{Claims, Keys, LONGEST, Terms, TokenError, check, left},
     ironclad::page::PageError,
 };
 
@@ -146,6 +149,12 @@ impl Issuer {
         let claims = Arc::new(checked?);
         self.remembered().put(hash, held.generation, Arc::clone(&claims));
         Ok(claims)
+    }
+
+    /// How long a token that ends then is taken yet.
+    #[must_use]
+    pub fn left(&self, expires: i64) -> Duration {
+        Duration::from_secs(left(expires, self.now()))
     }
 
     fn now(&self) -> i64 {

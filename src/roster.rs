@@ -231,6 +231,7 @@ mod tests {
             subject: "maria".into(),
             email: Some("maria@example.com".into()),
             access: Access::Read,
+            expires: 0,
         };
         let maria = two().by_name("a").unwrap().on_behalf_of(Arc::new(principal)).unwrap();
         let next =

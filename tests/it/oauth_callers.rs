@@ -6,6 +6,7 @@ pub(crate) mod site;
 
 use std::time::Duration;
 
+use ironclad_mcp::approvals;
 use ironclad_mcp::issuer::{FLOOR, FRESH};
 use reqwest::{Response, StatusCode};
 use rmcp::{
@@ -19,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::{
     signer::{Signer, shared, unsigned},
-    site::{Idp, Mood, RESOURCE, Site, TEODOR, message},
+    site::{Idp, MODERN, Mood, RESOURCE, Site, TEODOR, message},
 };
 use crate::support::{NDA, call_of, nda, text};
 
@@ -308,6 +309,35 @@ async fn a_session_is_its_callers_and_not_its_agents() {
     let last = site.token(&signer, &json!({}));
     assert!(end(&last).await.unwrap().status().is_success());
     assert_eq!(in_session(&last).await, StatusCode::NOT_FOUND);
+}
+
+/// Or else a token that has ended would be good for as long as a connection is kept.
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let signer = Signer::new("k", "ES256");
+    let site = Site::open(&signer).await;
+    let id = session(&site, &site.token(&signer, &json!({}))).await;
+    for era in ["session", MODERN] {
+        // Its time is up but for the seconds that clocks may differ by; a machine that is slow may miss those.
+        let stream = loop {
+            let ending = site.token(&signer, &json!({"exp": approvals::now() - 26}));
+            let request = if era == MODERN {
+                site.modern("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}))
+            } else {
+                site.http.get(site.url()).header("accept", "text/event-stream").header("mcp-session-id", &id)
+            };
+            let stream = request.bearer_auth(&ending).send().await.unwrap();
+            if stream.status() != StatusCode::UNAUTHORIZED {
+                break stream;
+            }
+        };
+        assert_eq!(
+            (stream.status(), stream.headers()["content-type"].to_str().unwrap()),
+            (StatusCode::OK, "text/event-stream")
+        );
+        let ended = tokio::time::timeout(Duration::from_secs(60), stream.bytes()).await;
+        ended.expect("it goes on").unwrap();
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
@@ -17,12 +19,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt;
 use rmcp::transport::streamable_http_server::session::SessionManager;
 
 use super::{oauth::ResourceServer, sessions::Sessions};
 use crate::{agents::Agent, roster::LiveRoster};
 
 const SESSION: &str = "mcp-session-id";
+const METHOD: &str = "mcp-method";
+const LISTEN: &str = "subscriptions/listen";
 
 /// After so many sessions, those that ended are looked for.
 const SWEEP: usize = 64;
@@ -54,6 +59,28 @@ impl CallerCheck {
             Self::Oauth(server) => server.admit(headers).await,
         }
     }
+}
+
+impl CallerCheck {
+    /// How long somebody may be told things without bringing their token again; `None` is as long as they like.
+    fn patience(&self, agent: &Agent) -> Option<Duration> {
+        match self {
+            Self::Agents(_) => None,
+            Self::Oauth(server) => agent.principal().map(|principal| server.issuer.left(principal.expires)),
+        }
+    }
+}
+
+/// Whether a request asks to be told things from now on, and not for an answer.
+fn listens(request: &Request) -> bool {
+    request.method() == Method::GET || request.headers().get(METHOD).is_some_and(|method| method == LISTEN)
+}
+
+/// The same answer, which ends when time is up.
+fn cut_off(response: Response, patience: Duration) -> Response {
+    let (head, body) = response.into_parts();
+    let stream = body.into_data_stream().take_until(Box::pin(tokio::time::sleep(patience)));
+    Response::from_parts(head, Body::from_stream(stream))
 }
 
 /// Whose a session is.
@@ -127,6 +154,7 @@ pub(super) async fn admit(State(callers): State<Arc<Callers>>, mut request: Requ
     }
     request.headers_mut().remove(AUTHORIZATION);
     let ends = request.method() == Method::DELETE;
+    let patience = callers.check.patience(&agent).filter(|_| listens(&request));
     request.extensions_mut().insert(agent.clone());
     let response = next.run(request).await;
     match (session, text(response.headers())) {
@@ -136,7 +164,10 @@ pub(super) async fn admit(State(callers): State<Arc<Callers>>, mut request: Requ
         }
         _ => {}
     }
-    response
+    match patience {
+        Some(patience) => cut_off(response, patience),
+        None => response,
+    }
 }
 
 /// The one bearer token of a request (RFC 6750 §2.1).

@@ -187,6 +187,7 @@ fn agent_of(claims: &Claims, default: Option<&str>, roster: &Roster) -> Result<A
         subject: claims.subject.clone(),
         email: claims.email.clone(),
         access: claims.access,
+        expires: claims.expires,
     };
     agent.on_behalf_of(Arc::new(principal)).ok_or(Refusal::NoUser)
 }
