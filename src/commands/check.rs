@@ -94,7 +94,7 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
     }
     let signed_in = sign_in::token(&dispatch, is_static, &mut report).await?;
     if signed_in {
-        sign_in::scopes(&dispatch, &catalog, (agent.policy(), named), &mut report)?;
+        sign_in::scopes(&dispatch, &catalog, (&roster.now(), named), &mut report)?;
     }
     if signed_in && reads(&dispatch, &catalog, &agent, &mut report).await? && is_static {
         report.ok(&format!("host: {} answers, and takes the token", dispatch.client.origin()))?;

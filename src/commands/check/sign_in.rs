@@ -1,10 +1,13 @@
 //! Who signs in, whether a token can be had, and what its scopes leave out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{CommandError, Report};
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, Tool},
     config::Secrets,
     dispatch::Dispatch,
     ironclad::auth::{
@@ -13,6 +16,7 @@ use crate::{
         store::LoginStore,
     },
     policy,
+    roster::Roster,
 };
 
 /// Who signs in, in words; `None` where nobody can.
@@ -69,11 +73,11 @@ pub(super) async fn token(dispatch: &Dispatch, is_static: bool, report: &mut Rep
     }
 }
 
-/// Tells which tools the scopes leave out, and why.
+/// Tells which tools that anybody is granted the scopes leave out, and why.
 pub(super) fn scopes(
     dispatch: &Dispatch,
     catalog: &Catalog,
-    (policy, named): (&policy::Settings, bool),
+    (roster, named): (&Roster, bool),
     report: &mut Report,
 ) -> Result<(), CommandError> {
     let grants = dispatch.client.grants().borrow().clone();
@@ -81,7 +85,9 @@ pub(super) fn scopes(
         return report.ok("scopes: not told for this kind of token; the reads below show");
     };
     let mut missing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for tool in catalog.published(policy) {
+    let is_published =
+        |tool: &&Arc<Tool>| roster.rights().any(|rights| policy::visible(&tool.entry, &rights.policy).is_ok());
+    for tool in catalog.all().filter(is_published) {
         for scope in tool.entry.scopes().filter(|scope| !grants.allow(scope)) {
             missing.entry(scope).or_default().insert(&tool.name);
         }

@@ -92,11 +92,15 @@ async fn an_agent_that_is_taken_out_is_nobodys_any_more() {
 async fn check_says_whether_the_keys_can_be_had() {
     let signer = Signer::new("k", "ES256");
     let (idp, simulator) = (Idp::start(&[&signer]).await, company().await);
-    let groups = "toolsets = [\"workflows\", \"workflow-actions\", \"users\"]";
-    let home = home(&settings_file(&idp.url, groups)).at(&simulator);
+    let home = home(&settings_file(&idp.url, "")).at(&simulator);
     let good = home.run(&["check"]).await;
     assert_eq!(good.code(), 0, "{}{}", good.stdout, good.stderr);
     assert!(good.stdout.contains(&format!("ok    callers: the keys of {}", idp.url)), "{}", good.stdout);
+    assert!(
+        good.stdout.contains("all that the published tools need"),
+        "those that no agent is granted: {}",
+        good.stdout
+    );
     idp.is(Mood::Down);
     let down = home.run(&["check"]).await;
     assert_eq!(down.code(), 1, "{}", down.stdout);
