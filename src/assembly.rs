@@ -31,6 +31,7 @@ use crate::{
     ironclad::{
         Client,
         auth::{Auth, Credentials},
+        limiter,
         page::PageError,
     },
     issuer::{self, Fetch, Issuer},
@@ -38,7 +39,7 @@ use crate::{
     launch_tools::{Choice, Launchers},
     masking::learned,
     record_types::RecordTypes,
-    replicas::Redis,
+    replicas::{Redis, SharedBudget},
     request::ActingUser,
     roster::LiveRoster,
     simulator::{self, Simulator, SimulatorError},
@@ -106,7 +107,7 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
     let (state_keys, cursor_key) = keys(state_keys.as_ref(), (&origin, client_id), &secrets);
     let auth = Auth::new(credentials, &origin);
-    let client = Client::new(ironclad, auth);
+    let client = client(Client::new(ironclad, auth), shared.redis.as_ref(), config.replicas);
     let log = |target| AuditLog::new(target).rotated(config.audit_rotation).counted(client.metrics().audit_failures());
     let (destinations, audit) = (Arc::new(log(audit.of_destinations())), Arc::new(log(audit)));
     let client = client.with_egress_to(config.egress, &named, Some(destinations));
@@ -149,6 +150,14 @@ pub fn issuer(config: &ResourceConfig, dispatch: &Arc<Dispatch>, clock: issuer::
     }
     let pages = Box::new(Pages(Arc::clone(dispatch)));
     Issuer::new(config.terms.clone(), config.keys_at.clone(), pages, clock)
+}
+
+/// The client, which counts its requests together with other replicas where they have a Redis in common.
+fn client(client: Client, redis: Option<&Arc<Redis>>, replicas: usize) -> Client {
+    match redis {
+        Some(redis) => client.together(Arc::new(SharedBudget::new(Arc::clone(redis), limiter::WINDOW)), replicas),
+        None => client,
+    }
 }
 
 /// What several servers of one account share.

@@ -33,7 +33,7 @@ use self::{
     auth::{Auth, AuthError},
     door::{Door, DoorError, Gate},
     errand::Trip,
-    limiter::{Bucket, Limiter, Place, Standing, Turn},
+    limiter::{Bucket, Limiter, Place, Standing, Turn, common::Common},
     region::{Origin, is_loopback},
     retry::{Ending, Next, Patience},
 };
@@ -148,6 +148,14 @@ impl Client {
         let limiter = settings.rate_budget.as_ref().map(Limiter::new);
         let gate = Gate::new(Rules::new(egress::Settings::default(), settings.origin.host()), None);
         Self { settings, auth, limiter, gate: Arc::new(gate), door: OnceLock::new(), metrics: Metrics::new() }
+    }
+
+    /// The same client, as one of at most so many replicas that count their requests together.
+    #[must_use]
+    pub fn together(mut self, count: Arc<dyn Common>, replicas: usize) -> Self {
+        let limiter = |settings| Limiter::together(settings, count, replicas);
+        self.limiter = self.settings.rate_budget.as_ref().map(limiter);
+        self
     }
 
     /// The same client with what the operator says of other destinations, and a log for what comes of it.

@@ -1,4 +1,5 @@
-//! What several replicas share through Redis or Valkey: single use, approvals, lost writes, launch forms.
+//! What several replicas share through Redis or Valkey: the rate budget, single use, approvals, lost
+//! writes, launch forms.
 //!
 //! A Redis that was started anew has forgotten, whatever it kept on disk: nobody can tell what was lost last. So what
 //! hangs on its memory names the very server process that it was made under, and counts no more under another.
@@ -7,6 +8,7 @@
 //! asked again by itself, so all heals without a restart. Every key has an end.
 
 mod address;
+mod budget;
 mod forms;
 mod marks;
 
@@ -26,7 +28,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-pub use self::address::Address;
+pub use self::{address::Address, budget::SharedBudget};
 use crate::approvals::{INCARNATION_LETTERS, letters, new_id};
 
 /// How long Redis may take for an answer, or for a connection.

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod budget;
+pub mod common;
 mod queue;
 mod window;
 
@@ -24,16 +25,23 @@ use tokio::{
 
 pub use self::{
     bucket::{Bucket, Scope},
-    window::Standing,
+    window::{Standing, WINDOW},
 };
 use self::{
     budget::{Asker, Budget, Look},
-    window::{Key, Serial, WINDOW},
+    common::{Common, Gone, Taken, Together, Token, Wanted},
+    window::{Key, Serial},
 };
 use super::errand::Progress;
 
 /// How often somebody who waits is told how it stands.
 const TELLING: Duration = Duration::from_secs(1);
+
+/// How late a request may go out after its place was taken in the common count, before that is told there.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How long one waits for its own part, or for the common count to be within reach again, before both are tried anew.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// What the limits are, as the operator sets them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,13 +146,21 @@ pub struct Turn<'a> {
 #[derive(Debug)]
 pub struct Limiter {
     budget: Mutex<Budget>,
+    together: Option<Box<Together>>,
 }
 
 impl Limiter {
     /// A full budget.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { budget: Mutex::new(Budget::new(settings)) }
+        Self { budget: Mutex::new(Budget::new(settings, false)), together: None }
+    }
+
+    /// The budget of one of at most so many replicas, which count together.
+    #[must_use]
+    pub fn together(settings: &Settings, count: Arc<dyn Common>, replicas: usize) -> Self {
+        let together = Together::new(settings, count, replicas);
+        Self { budget: Mutex::new(Budget::new(settings, true)), together: Some(Box::new(together)) }
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
@@ -155,16 +171,51 @@ impl Limiter {
     ///
     /// # Errors
     /// There is none in time: how long it would have taken from now.
-    pub async fn admit(&self, turn: Turn<'_>) -> Result<Place<'_>, Duration> {
+    pub async fn admit(&self, mut turn: Turn<'_>) -> Result<Place<'_>, Duration> {
+        let began = Instant::now();
+        let Some(together) = self.together.as_deref() else { return self.admit_here(&turn, began).await };
+        loop {
+            let mut place = self.admit_here(&turn, began).await?;
+            match together.count.take(self.wanted(together, turn.bucket)).await {
+                Ok(Taken::Place(token)) => {
+                    place.count_in(token);
+                    return Ok(place);
+                }
+                Ok(Taken::Later { scope, wait }) => {
+                    let now = Instant::now();
+                    self.budget().used_up(scope, now + wait, now);
+                    drop(place);
+                }
+                Err(Gone) => {
+                    drop(place);
+                    if let Some(place) = together.alone(&turn, began).await? {
+                        return Ok(place);
+                    }
+                }
+            }
+            // It had its turn, and keeps it.
+            turn.sent_back = true;
+        }
+    }
+
+    fn wanted(&self, together: &Together, bucket: Bucket) -> Wanted {
+        let [own, company] = self.budget().limits(bucket);
+        let limits = [together.limit(Scope::Bucket(bucket), own), together.limit(Scope::Company, company)];
+        Wanted { bucket, limits, share: together.share() }
+    }
+
+    /// Waits for a place in this process's own count.
+    async fn admit_here(&self, turn: &Turn<'_>, began: Instant) -> Result<Place<'_>, Duration> {
         let asker = Asker { agent: turn.agent.into(), share: turn.share };
         let (serial, wake) = self.budget().ask(turn.bucket, &asker, turn.sent_back);
         let ticket = Ticket { limiter: self, bucket: turn.bucket, serial, asker, wake };
-        let began = Instant::now();
-        let mut telling = began;
+        let mut telling = Instant::now();
         loop {
             let now = Instant::now();
             let (again, ahead, comes) = match ticket.look(now) {
-                Look::Granted(key) => return Ok(Place { limiter: self, bucket: turn.bucket, key, is_used: false }),
+                Look::Granted(key) => {
+                    return Ok(Place { limiter: self, bucket: turn.bucket, key, token: None, is_used: false });
+                }
                 Look::Waiting { again, ahead, turn } => (again, ahead, turn),
             };
             let wait = comes.saturating_duration_since(now);
@@ -196,6 +247,24 @@ impl Limiter {
     #[must_use]
     pub fn queued(&self, bucket: Bucket) -> usize {
         self.budget().queued(bucket)
+    }
+}
+
+impl Together {
+    /// Waits a moment for a place in this replica's own part, while the common count is out of reach; `None` is to try
+    /// both again.
+    async fn alone(&self, turn: &Turn<'_>, began: Instant) -> Result<Option<Place<'_>>, Duration> {
+        let now = Instant::now();
+        let until = turn.until.min(now + SLICE);
+        if self.own(turn.bucket) == 0 {
+            sleep_until(until).await;
+            return if Instant::now() >= turn.until { Err(SLICE) } else { Ok(None) };
+        }
+        match self.spare.admit_here(&Turn { until, ..*turn }, began).await {
+            Ok(place) => Ok(Some(place)),
+            Err(wait) if Instant::now() >= turn.until => Err(wait),
+            Err(_) => Ok(None),
+        }
     }
 }
 
@@ -237,14 +306,26 @@ pub struct Place<'a> {
     limiter: &'a Limiter,
     bucket: Bucket,
     key: Key,
+    /// The same place in the common count.
+    token: Option<Token>,
     is_used: bool,
 }
 
 impl Place<'_> {
+    fn count_in(&mut self, token: Token) {
+        self.token = Some(token);
+        self.limiter.budget().counted(self.bucket, self.key, Instant::now());
+    }
+
     /// The request goes out now: from here on the place counts, whatever becomes of the call.
     pub fn used(&mut self) {
         self.is_used = true;
         self.key = self.limiter.budget().restart(self.bucket, self.key, Instant::now());
+        if let (Some(together), Some(token)) = (&self.limiter.together, &self.token)
+            && token.at.elapsed() > LATE
+        {
+            together.count.late(token);
+        }
     }
 
     /// The request surely never reached Ironclad.
@@ -255,13 +336,19 @@ impl Place<'_> {
     /// The request was answered.
     pub fn answered(mut self, heard: &Heard) {
         self.is_used = true;
-        self.limiter.budget().settle(self.bucket, self.key, (Instant::now(), heard));
+        let word = self.limiter.budget().settle(self.bucket, self.key, (Instant::now(), heard));
+        if let (Some(together), Some((scope, word))) = (&self.limiter.together, word) {
+            together.count.told(scope, word);
+        }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.is_used {
+            if let (Some(together), Some(token)) = (&self.limiter.together, self.token.take()) {
+                together.count.give_back(token);
+            }
             self.limiter.budget().give_back(self.bucket, self.key, Instant::now());
         }
     }

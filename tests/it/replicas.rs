@@ -1,6 +1,7 @@
 //! Several servers are one: what one of them seals another opens, a key is changed while calls go on, and what must be
 //! agreed on is shared through a real Redis.
 
+mod budget;
 pub(crate) mod redis;
 mod sharing;
 

@@ -28,7 +28,7 @@ use ironclad_mcp::{
     launch_tools::{Choice, Launchers},
     policy,
     record_types::RecordTypes,
-    replicas::{Address, Redis},
+    replicas::{Address, Redis, SharedBudget},
     request::ActingUser,
     roster::{LiveRoster, Roster},
     server::{Recognition, Server},
@@ -456,9 +456,14 @@ fn dispatch(setting: &Setting, simulator: &Simulator, catalog: &Arc<Catalog>, au
         Arc::new(Redis::new(&address, (&base_url, &credentials.client_id)).unwrap())
     });
     let by_account = || CursorKey::for_account(&base_url, &credentials.client_id);
+    let client = ironclad::Client::new(settings, auth);
+    let client = match &redis {
+        Some(redis) => client.together(Arc::new(SharedBudget::new(Arc::clone(redis), Duration::from_secs(60))), 8),
+        None => client,
+    };
     Dispatch {
         catalog: Arc::clone(catalog),
-        client: ironclad::Client::new(settings, auth),
+        client,
         forms: Forms::new(setting.template_refresh).shared(redis.clone()),
         records: RecordTypes::new(setting.template_refresh),
         drain: Drain::new(setting.grace),

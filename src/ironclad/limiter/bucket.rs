@@ -134,6 +134,35 @@ impl Bucket {
         TABLE.get(self as usize).map_or("other", |(_, name, _)| name)
     }
 
+    /// Whether any request that only reads draws on it.
+    #[must_use]
+    pub fn has_reads(self) -> bool {
+        match self {
+            Self::WorkflowsRead
+            | Self::SignatureRequests
+            | Self::RecordsRead
+            | Self::RecordsExport
+            | Self::EntitiesRead
+            | Self::ObligationsRead
+            | Self::ExportsStatus
+            | Self::ExportsDownload
+            | Self::Webhooks
+            | Self::ScimUsersRead
+            | Self::ScimGroupsRead
+            | Self::Other => true,
+            Self::WorkflowsWrite
+            | Self::SignStatus
+            | Self::Signatures
+            | Self::RecordsWrite
+            | Self::EntitiesWrite
+            | Self::ObligationsWrite
+            | Self::ExportsCreate
+            | Self::AttributeSourcesWrite
+            | Self::ScimUsersWrite
+            | Self::ScimGroupsWrite => false,
+        }
+    }
+
     /// Requests a minute that the vendor allows the whole company.
     #[must_use]
     pub fn limit(self) -> usize {

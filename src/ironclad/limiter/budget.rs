@@ -10,6 +10,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     Heard, Settings, Share,
     bucket::{Bucket, Scope},
+    common::Word,
     queue::{Queue, Waiter},
     window::{Key, Serial, Standing, WINDOW, Window},
 };
@@ -24,6 +25,8 @@ pub(super) struct Budget {
     next: Serial,
     /// Places that were given out and not yet fetched.
     granted: HashMap<Serial, Key>,
+    /// Whether replicas count together, so that one place at a time is asked for there: whoever waits here keeps its turn.
+    together: bool,
 }
 
 /// A bucket and those who wait for it.
@@ -31,6 +34,8 @@ pub(super) struct Budget {
 struct Line {
     window: Window,
     queue: Queue,
+    /// The place that the common count is being asked about.
+    asking: Option<Serial>,
 }
 
 /// Whose request it is.
@@ -63,14 +68,16 @@ pub(super) enum Look {
 }
 
 impl Budget {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let line = |bucket| Line { window: Window::new(Scope::Bucket(bucket), settings), queue: Queue::default() };
+    pub(super) fn new(settings: &Settings, together: bool) -> Self {
+        let window = |bucket| Window::new(Scope::Bucket(bucket), settings);
+        let line = |bucket| Line { window: window(bucket), queue: Queue::default(), asking: None };
         Self {
             buckets: Bucket::all().map(line).into(),
             company: Window::new(Scope::Company, settings),
             turn: 0,
             next: 0,
             granted: HashMap::new(),
+            together,
         }
     }
 
@@ -101,7 +108,8 @@ impl Budget {
         let own = self.line(bucket).map_or(now, |line| line.window.opens_for(now, asker.terms()));
         let turn = self.line(bucket).map_or(now, |line| line.window.opens(now, ahead));
         let opens = own.max(company);
-        let is_first = self.line(bucket).is_some_and(|line| line.queue.is_first(serial));
+        // While another is asked for, whoever is next is woken.
+        let is_first = self.line(bucket).is_some_and(|line| line.asking.is_none() && line.queue.is_first(serial));
         Look::Waiting { again: is_first.then_some(opens), ahead, turn: turn.max(opens) }
     }
 
@@ -117,8 +125,8 @@ impl Budget {
 
     /// Gives one place of a bucket to whoever's turn it is.
     fn grant_one(&mut self, index: usize, now: Instant) -> bool {
-        let Some(Line { window, queue }) = self.buckets.get_mut(index) else { return false };
-        if queue.is_empty() || window.room(now) == 0 {
+        let Some(Line { window, queue, asking }) = self.buckets.get_mut(index) else { return false };
+        if queue.is_empty() || asking.is_some() || window.room(now) == 0 {
             return false;
         }
         let company = &mut self.company;
@@ -128,6 +136,7 @@ impl Budget {
         let key = window.take(now, waiter.serial, Arc::clone(&agent));
         company.take(now, waiter.serial, agent);
         self.granted.insert(waiter.serial, key);
+        *asking = self.together.then_some(waiter.serial);
         waiter.wake.notify_one();
         true
     }
@@ -141,10 +150,37 @@ impl Budget {
         }
     }
 
+    /// The common count has the place too: the next may ask.
+    pub(super) fn counted(&mut self, bucket: Bucket, key: Key, now: Instant) {
+        if let Some(line) = self.line(bucket) {
+            line.asking.take_if(|asking| *asking == key.1);
+        }
+        self.grant(now);
+    }
+
+    /// The common count has no place before then.
+    pub(super) fn used_up(&mut self, scope: Scope, until: Instant, now: Instant) {
+        match scope {
+            Scope::Company => self.company.used_up(until, now),
+            Scope::Bucket(bucket) => {
+                if let Some(line) = self.line(bucket) {
+                    line.window.used_up(until, now);
+                }
+            }
+        }
+    }
+
+    /// The limits of a bucket and of the company, as far as is known.
+    pub(super) fn limits(&self, bucket: Bucket) -> [usize; 2] {
+        let own = self.buckets.get(bucket as usize).map_or(0, |line| line.window.limit());
+        [own, self.company.limit()]
+    }
+
     /// Takes back a place whose request never reached Ironclad.
     pub(super) fn give_back(&mut self, bucket: Bucket, key: Key, now: Instant) {
         if let Some(line) = self.line(bucket) {
             line.window.give_back(key);
+            line.asking.take_if(|asking| *asking == key.1);
         }
         self.company.give_back(key);
         self.grant(now);
@@ -158,14 +194,21 @@ impl Budget {
         self.company.restart(key, now)
     }
 
-    /// The request of a place was answered.
-    pub(super) fn settle(&mut self, bucket: Bucket, key: Key, (now, heard): (Instant, &Heard)) {
+    /// The request of a place was answered; gives what the other replicas should know of it.
+    pub(super) fn settle(
+        &mut self,
+        bucket: Bucket,
+        key: Key,
+        (now, heard): (Instant, &Heard),
+    ) -> Option<(Scope, Word)> {
         if let Some(line) = self.line(bucket) {
             line.window.settle(key, now);
         }
         self.company.settle(key, now);
         self.learn(bucket, (now, heard));
         self.grant(now);
+        let scope = if self.is_of_company(bucket, heard) { Scope::Company } else { Scope::Bucket(bucket) };
+        Some((scope, heard.word(scope)?))
     }
 
     /// What an answer tells of the limit that its request met.
@@ -214,6 +257,17 @@ impl Budget {
 }
 
 impl Heard {
+    /// What the other replicas should know: that nothing goes out, that little is left, that the limit is another.
+    fn word(&self, scope: Scope) -> Option<Word> {
+        let short = |left: usize| left.saturating_mul(4) < self.limit.unwrap_or(scope.documented());
+        let word = Word {
+            closed: self.closes_for(),
+            left: self.remaining.filter(|left| short(*left)).zip(self.reset),
+            limit: self.limit.filter(|limit| *limit > 0 && *limit != scope.documented()),
+        };
+        (word != Word::default()).then_some(word)
+    }
+
     /// For how long the bucket of the request is shut.
     ///
     /// Ironclad also answers 429 where one thing may be done once an hour (ironclad-api.md §3). Such an answer says

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Settings, Share, bucket::Scope};
 
 /// The length of the vendor's windows.
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// How long a request may be on its way. Waiting for the answer of a slow launch would cost more than the pace.
 const TRAVEL: Duration = Duration::from_millis(1_500);
@@ -40,6 +40,8 @@ pub(super) struct Window {
     length: Duration,
     uses: BTreeMap<Key, Arc<str>>,
     closed_until: Option<Instant>,
+    /// Until when all replicas together have used it up.
+    used_up_until: Option<Instant>,
     rest: Option<Rest>,
 }
 
@@ -80,6 +82,7 @@ impl Window {
             length: settings.window,
             uses: BTreeMap::new(),
             closed_until: None,
+            used_up_until: None,
             rest: None,
         }
     }
@@ -123,19 +126,25 @@ impl Window {
         self.closed_until = self.closed_until.max(Some(until.min(now + LONGEST_PAUSE)));
     }
 
+    /// Replicas have used it up together until then.
+    pub(super) fn used_up(&mut self, until: Instant, now: Instant) {
+        self.used_up_until = Some(until.min(now + LONGEST_PAUSE));
+    }
+
     /// Forgets what is over.
     fn forget(&mut self, now: Instant) {
         while self.uses.first_key_value().is_some_and(|((until, _), _)| *until <= now) {
             self.uses.pop_first();
         }
         self.closed_until.take_if(|until| *until <= now);
+        self.used_up_until.take_if(|until| *until <= now);
         self.rest.take_if(|rest| rest.until <= now);
     }
 
     /// How many more may go out now.
     pub(super) fn room(&mut self, now: Instant) -> usize {
         self.forget(now);
-        if self.closed_until.is_some() {
+        if self.closed_until.is_some() || self.used_up_until.is_some() {
             return 0;
         }
         let own = self.limit().saturating_sub(self.uses.len());
@@ -202,7 +211,7 @@ impl Window {
             freed + self.length.saturating_mul(rounds.min(10_000))
         });
         let rest = self.rest.as_ref().filter(|rest| rest.left() <= ahead).map(|rest| rest.until);
-        [full, rest, self.closed_until].into_iter().flatten().max().unwrap_or(now).max(now)
+        [full, rest, self.closed_until, self.used_up_until].into_iter().flatten().max().unwrap_or(now).max(now)
     }
 
     /// The same for an agent's next request, where its own share is what stops it.
@@ -360,6 +369,16 @@ mod tests {
         assert_eq!(window.opens(now, 0), now + seconds(600));
         window.left(0, now + seconds(1 << 40), (now, 0));
         assert_eq!(window.opens(now, 0), now + seconds(600));
+    }
+
+    #[test]
+    fn what_replicas_used_up_together_comes_back_when_the_newest_word_says() {
+        let now = Instant::now();
+        let mut window = window(None, "1");
+        window.used_up(now + seconds(30), now);
+        assert_eq!((window.room(now), window.opens(now, 0)), (0, now + seconds(30)));
+        window.used_up(now + seconds(10), now);
+        assert_eq!((window.room(now + seconds(9)), window.room(now + seconds(10))), (0, 40));
     }
 
     #[test]
