@@ -39,11 +39,13 @@ use ironclad_mcp::{
 use rmcp::{
     ClientHandler, ErrorData, RoleClient,
     model::{
-        CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult,
-        ElicitationAction, ElicitationCapability, FormElicitationCapability, Implementation, ProgressNotificationParam,
-        ProtocolVersion,
+        CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ClientRequest,
+        ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability, FormElicitationCapability,
+        Implementation, ProgressNotificationParam, ProtocolVersion, RequestMetaObject, ServerResult,
     },
-    service::{ClientLifecycleMode, ClientServiceExt, NotificationContext, RequestContext, RunningService},
+    service::{
+        ClientLifecycleMode, ClientServiceExt, NotificationContext, PeerRequestOptions, RequestContext, RunningService,
+    },
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -244,6 +246,16 @@ impl Stage {
     /// The structured content of a call that succeeds.
     pub(crate) async fn ok(&self, tool: &str, arguments: Value) -> Value {
         let result = self.call(tool, arguments).await;
+        let structured = result.structured_content.unwrap();
+        assert_ne!(result.is_error, Some(true), "{tool}: {structured}");
+        structured
+    }
+
+    /// The same as another agent, which a client of the modern era can be in each call.
+    pub(crate) async fn ok_as(&self, agent: &str, tool: &str, arguments: Value) -> Value {
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(call_of(tool, &arguments)));
+        let handle = self.client.send_cancellable_request(request, by_agent(agent)).await.unwrap();
+        let ServerResult::CallToolResult(result) = handle.await_response().await.unwrap() else { panic!("{tool}") };
         let structured = result.structured_content.unwrap();
         assert_ne!(result.is_error, Some(true), "{tool}: {structured}");
         structured
@@ -512,6 +524,15 @@ pub(crate) fn waiting(error: &Value) -> (String, String) {
 /// The text of a JSON value that must be a string.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+/// The options of a request that an agent of this name makes, in the modern era.
+pub(crate) fn by_agent(name: &str) -> PeerRequestOptions {
+    let mut meta = RequestMetaObject::default();
+    meta.set_client_info(Implementation::new(name, "1"));
+    let mut options = PeerRequestOptions::no_options();
+    options.meta = Some(meta);
+    options
 }
 
 /// Collects the body of an answer, for tests of the client alone.

@@ -4,18 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ironclad_mcp::simulator::Simulator;
-use rmcp::{
-    model::{
-        CallToolRequest, CallToolResult, ClientRequest, ContentBlock, Implementation, RequestMetaObject,
-        ResourceContents, ServerResult,
-    },
-    service::PeerRequestOptions,
-};
+use rmcp::model::{CallToolRequest, CallToolResult, ClientRequest, ContentBlock, ResourceContents, ServerResult};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Luck, Peer};
-use crate::support::{NDA, call_of, nda, text};
+use crate::support::{NDA, by_agent, call_of, nda, text};
 
 /// One call in so many is given up by its caller.
 const CHANGES_OF_MIND: usize = 12;
@@ -154,12 +148,8 @@ impl Caller {
 
     /// The result of a call, unless the caller gave it up.
     async fn call(&mut self, client: &Peer, number: usize, plan: &Plan) -> Option<CallToolResult> {
-        let mut meta = RequestMetaObject::default();
-        meta.set_client_info(Implementation::new(mark(number), "1"));
-        let mut options = PeerRequestOptions::no_options();
-        options.meta = Some(meta);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(call_of(plan.tool, &plan.arguments)));
-        let mut handle = client.send_cancellable_request(request, options).await.unwrap();
+        let mut handle = client.send_cancellable_request(request, by_agent(&mark(number))).await.unwrap();
         let patience = self.luck.below(60) as u64;
         let answer = if self.luck.below(CHANGES_OF_MIND) == 0 {
             tokio::select! {
