@@ -63,7 +63,7 @@ const MAX_REDIRECTS: usize = 5;
 pub struct Settings {
     /// The Ironclad host.
     pub origin: Origin,
-    /// The whole of one request, its answer included.
+    /// The whole of one request, its answer included; of a document each wait for its next bytes.
     pub timeout: Duration,
     /// Making the connection.
     pub connect_timeout: Duration,
@@ -90,8 +90,8 @@ pub trait Receiver: Send {
     /// It is not what the endpoint answers with.
     fn finish(&mut self) -> Result<Self::Answer, Unsound>;
 
-    /// Whether the body is wanted as it is kept, and not compressed on the way.
-    fn verbatim(&self) -> bool {
+    /// Whether the body is a document: wanted as it is kept, not compressed on the way, and for as long as it keeps coming.
+    fn is_document(&self) -> bool {
         false
     }
 }
@@ -267,7 +267,7 @@ impl Client {
         }
         let began = Instant::now();
         let mut timer = self.metrics.request(Bucket::of(request.api, request.method, &request.path).name());
-        let reply = self.reply(door, request, (&token, receiver.verbatim()), (trip, &mut place)).await;
+        let reply = self.reply(door, request, (&token, receiver.is_document()), (trip, &mut place)).await;
         let (mut reply, head) = match reply {
             Ok(reply) => {
                 let head = Head::of(reply.status().as_u16(), reply.headers(), OffsetDateTime::now_utc().into());
@@ -331,7 +331,7 @@ impl Client {
         &self,
         door: &Door,
         request: &Request,
-        (token, verbatim): (&SecretString, bool),
+        (token, is_document): (&SecretString, bool),
         (trip, place): (&Trip<'_>, &mut Option<Place<'_>>),
     ) -> Result<reqwest::Response, Failure> {
         let mut url = self.url(request)?;
@@ -345,10 +345,9 @@ impl Client {
                     builder = acting(builder, trip.errand.user);
                 }
             }
-            if let Some(left) = trip.left(Instant::now()) {
-                builder = builder.timeout(left.min(self.settings.timeout));
-            }
-            if verbatim {
+            let most = if is_document { DOCUMENT_TIME } else { self.settings.timeout };
+            builder = builder.timeout(trip.left(Instant::now()).map_or(most, |left| left.min(most)));
+            if is_document {
                 builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             builder = match &request.body {
@@ -432,6 +431,9 @@ fn sending_failure(error: reqwest::Error) -> Failure {
     }
     if error.is_connect() || error.is_builder() { Failure::NeverArrived(error) } else { Failure::Lost(Some(error)) }
 }
+
+/// The longest that a document may take while its bytes keep coming.
+const DOCUMENT_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// About what `hyper` takes as the head of an answer.
 const HEAD_BYTES: usize = 400 * 1024;

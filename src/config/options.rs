@@ -132,7 +132,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_TEMPLATE_REFRESH", help_heading = "Tools")]
     pub template_refresh: Option<u64>,
 
-    /// The longest that one request to Ironclad may take, in seconds [default: 60]
+    /// The longest that one request to Ironclad, or a document's next bytes, may take, in seconds [default: 60]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_TIMEOUT", help_heading = "Limits")]
     pub timeout: Option<u64>,
     /// The longest that connecting to Ironclad may take, in seconds [default: 10]

@@ -210,7 +210,7 @@ impl Receiver for Document<'_> {
         Ok(Received { answer, filename, file })
     }
 
-    fn verbatim(&self) -> bool {
+    fn is_document(&self) -> bool {
         true
     }
 }

@@ -56,6 +56,7 @@ impl Door {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
+            .read_timeout(settings.timeout)
             .tcp_nodelay(true)
             .dns_resolver(Resolver(Arc::clone(&gate)));
         let local = settings.origin.is_loopback();

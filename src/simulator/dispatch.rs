@@ -215,6 +215,7 @@ impl Witness for World {
             Some(Fault::ExpiredToken) => 401,
             Some(
                 Fault::Slow { .. }
+                | Fault::Trickle { .. }
                 | Fault::Cut
                 | Fault::Hang
                 | Fault::Stall

@@ -13,6 +13,7 @@ Kinds
   429           too many requests; retry-after=SECONDS adds the header (retry-after=none, the default, does not)
   500 502 503 504   server errors with the vendor's JSON body; retry-after=SECONDS is allowed here too
   slow          waits ms=MILLISECONDS (default 1000), then answers as usual
+  trickle       answers as usual, the body in ten pieces with a wait of ms=MILLISECONDS (default 1000) before each
   cut           acts, then closes the connection halfway through the body
   hang          acts, and never answers
   stall         acts, sends half the body, and then nothing more
@@ -41,7 +42,7 @@ Examples
   reset-after:method=POST,path=/workflows,count=1";
 
 /// Names of all kinds, for complaints.
-const KINDS: &str = "429, 500, 502, 503, 504, slow, cut, hang, stall, reset-before, reset-after, expired-token, html, wrong-type, malformed, endless, bomb, headers";
+const KINDS: &str = "429, 500, 502, 503, 504, slow, trickle, cut, hang, stall, reset-before, reset-after, expired-token, html, wrong-type, malformed, endless, bomb, headers";
 /// Paths that only a fault naming them can strike.
 const SPARED: [&str; 2] = ["/__simulator", "/oauth"];
 /// Where the Public API begins.
@@ -70,6 +71,11 @@ pub(crate) enum Fault {
     /// A wait before the request is answered as usual.
     Slow {
         /// Length of the wait in milliseconds.
+        ms: u64,
+    },
+    /// The body comes in ten pieces.
+    Trickle {
+        /// Length of the wait before each in milliseconds.
         ms: u64,
     },
     /// The request is done and the connection closed halfway through the body.
@@ -117,6 +123,7 @@ impl Fault {
     pub(crate) const fn acts(self) -> bool {
         match self {
             Self::Slow { .. }
+            | Self::Trickle { .. }
             | Self::Cut
             | Self::Hang
             | Self::Stall
@@ -135,6 +142,7 @@ impl Fault {
         let name = match self {
             Self::Status { status, .. } => return status.to_string(),
             Self::Slow { .. } => "slow",
+            Self::Trickle { .. } => "trickle",
             Self::Cut => "cut",
             Self::Hang => "hang",
             Self::Stall => "stall",
@@ -275,7 +283,7 @@ impl Fault {
             (Self::Status { retry_after, .. }, "retry-after") => {
                 *retry_after = if value == "none" { None } else { Some(whole(key, value)?) };
             }
-            (Self::Slow { ms }, "ms") => *ms = whole(key, value)?,
+            (Self::Slow { ms } | Self::Trickle { ms }, "ms") => *ms = whole(key, value)?,
             (Self::Html { status }, "status") => *status = http_status(value)?,
             (Self::Endless { status } | Self::Bomb { status, .. }, "status") => *status = Some(http_status(value)?),
             (Self::Bomb { mb, .. }, "mb") => *mb = whole(key, value)?,
@@ -290,6 +298,7 @@ fn fault_named(kind: &str) -> Option<Fault> {
     Some(match kind {
         "429" | "500" | "502" | "503" | "504" => Fault::Status { status: kind.parse().ok()?, retry_after: None },
         "slow" => Fault::Slow { ms: 1000 },
+        "trickle" => Fault::Trickle { ms: 1000 },
         "cut" => Fault::Cut,
         "hang" => Fault::Hang,
         "stall" => Fault::Stall,

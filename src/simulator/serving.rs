@@ -176,6 +176,7 @@ fn instead(fault: Fault, fate: &Fate) -> Result<Response<Body>, Ended> {
         }
         Fault::ResetBefore => Err(fate.reset()),
         Fault::Slow { .. }
+        | Fault::Trickle { .. }
         | Fault::Cut
         | Fault::Hang
         | Fault::Stall
@@ -225,6 +226,10 @@ async fn spoiled(fault: Fault, mut response: Response<Body>, fate: &Arc<Fate>) -
             let cut = (fault == Fault::Cut).then(|| Arc::clone(fate));
             Ok(Response::from_parts(parts, half_then_nothing(&body, cut)))
         }
+        Fault::Trickle { ms } => {
+            let (parts, body) = whole(response).await?;
+            Ok(Response::from_parts(parts, trickling(body, Duration::from_millis(ms))))
+        }
         Fault::Endless { status } => {
             let (parts, body) = whole(response).await?;
             Ok(swollen::endless(with_status(parts, status), &body))
@@ -249,6 +254,19 @@ async fn spoiled(fault: Fault, mut response: Response<Body>, fate: &Arc<Fate>) -
 async fn whole(response: Response<Body>) -> Result<(http::response::Parts, Bytes), Ended> {
     let (parts, body) = response.into_parts();
     to_bytes(body, usize::MAX).await.map(|bytes| (parts, bytes)).map_err(|_| Ended)
+}
+
+/// A body in ten pieces, each after a pause.
+fn trickling(body: Bytes, pause: Duration) -> Body {
+    let size = body.len().div_ceil(10).max(1);
+    let pieces = stream::iter((0..body.len()).step_by(size));
+    Body::from_stream(pieces.then(move |at| {
+        let piece = body.slice(at..body.len().min(at + size));
+        async move {
+            tokio::time::sleep(pause).await;
+            Ok::<Bytes, io::Error>(piece)
+        }
+    }))
 }
 
 fn with_status(mut parts: http::response::Parts, status: Option<u16>) -> http::response::Parts {

@@ -217,3 +217,24 @@ async fn what_was_a_link_is_read_as_a_resource_up_to_a_bound() {
     assert_eq!(data["error"]["code"], "response_too_large");
     assert!(text(&data["error"]["hint"]).contains("--download-dir"), "{data}");
 }
+
+/// A large document on a slow line is no request without an answer.
+#[tokio::test]
+async fn a_document_may_take_longer_than_a_request_while_its_bytes_keep_coming() {
+    let timeout = std::time::Duration::from_secs(2);
+    let stage = Stage::with(Setting { timeout, max_result_bytes: 2000, ..Setting::default() }).await;
+    let of = exhibit(&stage).await;
+    let original = directly(&stage, &of).await;
+    stage.set_faults("trickle:ms=300").await;
+    let about = stage.ok("download_workflow_document", of.clone()).await;
+    assert_eq!((&about["size"], &about["sha256"]), (&json!(original.len()), &json!(sha256(&original))));
+    for fault in ["trickle:ms=60000", "stall", "hang"] {
+        stage.set_faults(fault).await;
+        let error = stage.fails("download_workflow_document", of.clone()).await;
+        assert_eq!(error["code"], "upstream_unavailable", "{fault}: {error}");
+        assert!(text(&error["message"]).contains("in time"), "{fault}: {error}");
+    }
+    stage.set_faults("trickle:ms=300").await;
+    let error = stage.fails("get_workflow", json!({"workflow_id": of["workflow_id"]})).await;
+    assert_eq!(error["code"], "upstream_unavailable", "{error}");
+}
