@@ -6,8 +6,11 @@
 use std::sync::Arc;
 
 use rmcp::{
-    ErrorData, RoleServer, ServiceExt,
-    model::{ContentBlock, JsonRpcMessage, RequestId, ResourceContents, ServerResult},
+    ErrorData, RoleServer, ServerHandler as _, ServiceExt,
+    model::{
+        ClientRequest, ContentBlock, GetMeta as _, JsonRpcMessage, ProtocolVersion, RequestId, ResourceContents,
+        ServerResult,
+    },
     service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -47,7 +50,8 @@ where
 {
     let (ended, over) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(server.clone().follow_templates(over.clone()));
-    let lines = Lines::new(read, write, (ended.clone(), over.clone()));
+    let versions = server.supported_protocol_versions().into_owned();
+    let lines = Lines::new((read, write), versions, (ended.clone(), over.clone()));
     let listeners = server.clone();
     let last_calls = async {
         last_calls(listeners.drain(), &stop, ended.cancelled()).await;
@@ -71,8 +75,9 @@ struct Lines<R, W> {
     line: Vec<u8>,
     /// The rest of a line that is too long is skipped; kept here because a read can be dropped half-way.
     skipping: bool,
-    /// Nothing was asked yet: notifications before the first request have no meaning, and would end the connection.
-    opening: bool,
+    /// The MCP revisions that open the connection; none once it is open. What is no request has no meaning before, and would
+    /// end the connection.
+    opened_by: Option<Vec<ProtocolVersion>>,
     write: Arc<Mutex<Option<W>>>,
     /// The client hung up.
     ended: CancellationToken,
@@ -87,9 +92,21 @@ enum Line {
 }
 
 impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Lines<R, W> {
-    fn new(read: R, write: W, (ended, over): (CancellationToken, CancellationToken)) -> Self {
+    fn new(
+        (read, write): (R, W),
+        versions: Vec<ProtocolVersion>,
+        (ended, over): (CancellationToken, CancellationToken),
+    ) -> Self {
         let write = Arc::new(Mutex::new(Some(write)));
-        Self { read: BufReader::new(read), line: Vec::new(), skipping: false, opening: true, write, ended, over }
+        Self {
+            read: BufReader::new(read),
+            line: Vec::new(),
+            skipping: false,
+            opened_by: Some(versions),
+            write,
+            ended,
+            over,
+        }
     }
 
     /// Reads one line into `self.line`. Dropping the future loses nothing: bytes are taken and kept without a wait between.
@@ -128,6 +145,18 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Lines<
         self.line.clear();
         message
     }
+}
+
+/// Whether a request opens the connection: what came before is answered and counts for nothing (MCP 2025-11-25 lifecycle,
+/// 2026-07-28 discovery).
+fn opens(request: &ClientRequest, versions: &[ProtocolVersion]) -> bool {
+    if matches!(request, ClientRequest::InitializeRequest(_)) {
+        return true;
+    }
+    let meta = request.get_meta();
+    !matches!(request, ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_))
+        && meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+        && meta.protocol_version().is_some_and(|version| versions.contains(&version))
 }
 
 /// A line that is no message: the error, and the id it belongs to if that could be read.
@@ -225,11 +254,16 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin + 'static> Transp
                 },
                 Line::Whole => match self.take_message() {
                     Ok(None) => continue,
-                    Ok(Some(JsonRpcMessage::Notification(_))) if self.opening => continue,
-                    Ok(Some(message)) => {
-                        self.opening = false;
-                        return Some(message);
-                    }
+                    Ok(Some(message)) => match (&self.opened_by, &message) {
+                        (None, _) => return Some(message),
+                        (Some(versions), JsonRpcMessage::Request(asked)) => {
+                            if opens(&asked.request, versions) {
+                                self.opened_by = None;
+                            }
+                            return Some(message);
+                        }
+                        (Some(_), _) => continue,
+                    },
                     Err(unreadable) => unreadable,
                 },
             };

@@ -51,6 +51,31 @@ async fn what_is_no_request_is_answered_and_the_next_call_works() {
     session.is_well().await;
 }
 
+/// A client of the modern era that gives up a question may have asked what there is and nothing else yet.
+#[tokio::test]
+async fn what_is_given_up_before_the_first_call_does_not_end_the_connection() {
+    let given_up = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 0}});
+    let stray = json!({"jsonrpc": "2.0", "id": 77, "result": {}});
+    for first in [
+        ("ping", json!({})),
+        ("server/discover", modern(json!({}))),
+        ("tools/list", json!({})),
+        (
+            "tools/list",
+            json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2099-01-01",
+            "io.modelcontextprotocol/clientCapabilities": {}}}),
+        ),
+    ] {
+        let mut session = Home::new().start(&SIMULATED);
+        session.request(first.0, first.1.clone()).await;
+        for message in [&given_up, &stray] {
+            session.send(message).await;
+        }
+        let answer = session.request("tools/list", modern(json!({}))).await;
+        assert!(answer["result"]["tools"].is_array(), "after {first:?}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_that_comes_before_the_opening_keeps_a_client_from_opening() {
     let home = Home::new();
