@@ -174,42 +174,42 @@ async fn what_another_program_uses_is_left_to_it_after_one_answer() {
     assert!(began.elapsed() < Duration::from_secs(70), "{:?}", began.elapsed());
 }
 
-/// The same through the whole server and over HTTP: as many as a minute allows, or `BUDGET_LAUNCHES` by each caller, as
-/// `just budget` asks for.
+/// The same through the whole server, over HTTP and in real time: a minute's budget, and then `BUDGET_LAUNCHES` of each
+/// caller who all queue, as `just budget` asks for.
 #[tokio::test]
 async fn budget_in_real_time() {
-    #[expect(clippy::disallowed_methods, reason = "it asks for more launches, and is no setting of the program")]
-    let each: usize = std::env::var_os("BUDGET_LAUNCHES").map_or(2, |each| each.to_str().unwrap().parse().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "it asks for launches that queue, and is no setting of the program")]
+    let each: usize = std::env::var_os("BUDGET_LAUNCHES").map_or(0, |each| each.to_str().unwrap().parse().unwrap());
+    let limit = Bucket::WorkflowsWrite.limit();
     let rate_budget = Some(limiter::Settings::default());
     let rate_limit_wait = Duration::from_secs(3_600);
     let mut setting = Setting { rate_budget, rate_limit_wait, modern: true, ..Setting::default() };
     setting.simulator.rate_limits = true;
     let stage = Arc::new(Stage::with(setting).await);
+    let launch = |caller: usize| {
+        let stage = Arc::clone(&stage);
+        let mut launch = nda();
+        launch["attributes"]["counterpartyName"] = json!(caller.to_string());
+        async move { stage.ok_as(&format!("caller {caller}"), "launch_workflow", launch).await }
+    };
+    futures_util::future::join_all((0..limit).map(|number| launch(number % CALLERS))).await;
     let began = Instant::now();
-    let mut launches = JoinSet::new();
-    for caller in 0..CALLERS * each {
-        let (stage, caller) = (Arc::clone(&stage), caller / each);
-        launches.spawn(async move {
-            let mut launch = nda();
-            launch["attributes"]["counterpartyName"] = json!(caller.to_string());
-            stage.ok_as(&format!("caller {caller}"), "launch_workflow", launch).await;
-        });
-    }
-    launches.join_all().await;
+    futures_util::future::join_all((0..CALLERS * each).map(|number| launch(number / each))).await;
     let pace = pace(began, CALLERS * each);
     let requests = stage.requests().await;
     let launches: Vec<_> = requests.iter().filter(|request| request["method"] == "POST").collect();
+    assert_eq!(launches.len(), limit + CALLERS * each);
     let refused = launches.iter().filter(|request| request["status"] == 429).count();
     let mut counts = [0usize; CALLERS];
     let mut widest = 0;
     // Those of one minute go out nearly at once, and may overtake each other on their way.
-    for minute in launches.chunks(Bucket::WorkflowsWrite.limit()) {
+    for minute in launches.chunks(limit) {
         for launch in minute {
             counts[text(&launch["body"]["attributes"]["counterpartyName"]).parse::<usize>().unwrap()] += 1;
         }
         widest = widest.max(counts.iter().max().unwrap() - counts.iter().min().unwrap());
     }
     eprintln!("{} launches, {pace:.1} a minute, {refused} answered with 429, callers {widest} apart", launches.len());
-    assert_eq!((launches.len(), refused), (CALLERS * each, 0));
-    assert!(pace >= 0.95 * 40.0 && widest <= 1, "{pace} a minute, {widest} apart");
+    assert_eq!((refused, widest <= 1), (0, true));
+    assert!(each == 0 || pace >= 0.95 * 40.0, "{pace} a minute");
 }
