@@ -5,6 +5,7 @@
 //! taken out, moved or repeated shows. A write has an intent line on disk before its request is sent.
 
 mod chain;
+mod decided;
 mod files;
 mod filter;
 mod head;
@@ -16,6 +17,7 @@ mod verify;
 
 pub use self::{
     chain::GENESIS,
+    decided::decided,
     filter::{Filter, NoTime, Wanted, age},
     log::{AuditLog, Rotation, Target},
     passage::Passage,

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     approvals::{self, Approval, Approvers, Decided, Decision, Shared, Standing, is_approver_name},
     assembly,
+    audit::{self, AuditLog},
     cli::{ApprovalsArgs, ApprovalsFormat, ApproverCommand, DecideArgs},
     config::{Config, ConfigError},
 };
@@ -87,6 +88,9 @@ pub(super) async fn decide(args: DecideArgs, approved: bool, config: Config) -> 
     let reason = args.reason.map(|reason| reason.chars().filter(|c| !c.is_control()).take(300).collect());
     let decision = Decision { approved, by: operator(), at: approvals::now(), reason };
     let decided = approvals::decide(&*shared(&config)?, &id, decision).await.map_err(unreadable())?;
+    if let Decided::Now(approval) = &decided {
+        record(config, approval);
+    }
     let now = approvals::now();
     match decided {
         Decided::Now(approval) => {
@@ -106,6 +110,15 @@ pub(super) async fn decide(args: DecideArgs, approved: bool, config: Config) -> 
             complain(&format!("there is no approval {id}; `ironclad-mcp approvals` lists what waits"));
             Ok(ExitCode::from(FAILED))
         }
+    }
+}
+
+/// Records a decision that counts. The call that it allows is not made where the log cannot be written.
+fn record(config: Config, approval: &Approval) {
+    let Some(target) = config.audit else { return };
+    let log = AuditLog::new(target).rotated(config.audit_rotation);
+    if let Err(error) = audit::decided(&log, approval) {
+        complain(&format!("the decision counts, but the audit log cannot be written ({error})"));
     }
 }
 

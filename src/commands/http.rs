@@ -14,6 +14,7 @@ use super::{
 use crate::{
     approvals::{self, Approver, Approvers},
     assembly::{self, Assembly},
+    audit::AuditLog,
     cli::HttpArgs,
     config::{CallerAuth, Config, Options, ResourceConfig},
     dispatch::{Dispatch, Plans},
@@ -129,7 +130,7 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
         CallerAuth::Agents | CallerAuth::Oauth => Recognition::Verified,
     };
     settings.callers = door((auth, oauth), &dispatch, &roster);
-    let page = page(&dispatch.plans, approvers, (waits, settings.allowed_hosts.clone()))?;
+    let page = page((&dispatch.plans, &dispatch.audit), approvers, (waits, settings.allowed_hosts.clone()))?;
     settings.approvals = Some(Arc::new(page));
     let server = Server::new(dispatch, catalog, launchers, roster, recognition);
     let ready = |address| complain(&format!("listening on http://{address}/mcp"));
@@ -143,7 +144,7 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
 /// The page where people decide. If calls will wait for them and nobody was given a token, one is told that lasts as long
 /// as this process; it goes to stderr and into no log.
 fn page(
-    plans: &Plans,
+    (plans, audit): (&Plans, &Arc<AuditLog>),
     approvers: Option<Approvers>,
     (waits, hosts): (bool, Vec<String>),
 ) -> Result<ApprovalsPage, CommandError> {
@@ -156,5 +157,5 @@ fn page(
         once = Some(approver);
     }
     let (shared, clock, keys) = (Arc::clone(&plans.shared), Arc::clone(&plans.clock), plans.page_keys.clone());
-    Ok(ApprovalsPage { shared, clock, keys, approvers, once, hosts })
+    Ok(ApprovalsPage { shared, audit: Arc::clone(audit), clock, keys, approvers, once, hosts })
 }

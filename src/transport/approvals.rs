@@ -23,6 +23,7 @@ use self::session::{Session, Sessions};
 use super::http::LOOPBACK_HOSTS;
 use crate::{
     approvals::{self, Approver, Approvers, Decided, Decision, Shared, is_id},
+    audit::{self, AuditLog},
     dispatch::Clock,
     keys::Ring,
 };
@@ -48,6 +49,8 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 pub struct ApprovalsPage {
     /// What waits, and what was decided.
     pub shared: Arc<dyn Shared>,
+    /// Where decisions are recorded.
+    pub audit: Arc<AuditLog>,
     /// The time.
     pub clock: Clock,
     /// Seal sessions.
@@ -229,8 +232,12 @@ async fn decide(
     let reason = Some(reason).filter(|reason| !reason.is_empty());
     let decision = Decision { approved, by: session.name, at: (page.clock)(), reason };
     let said = match approvals::decide(&*page.shared, &id, decision).await {
-        Ok(Decided::Now(_)) if approved => "approved",
-        Ok(Decided::Now(_)) => "declined",
+        Ok(Decided::Now(approval)) => {
+            if let Err(error) = audit::decided(&page.audit, &approval) {
+                tracing::warn!(%error, "the audit log cannot be written");
+            }
+            if approved { "approved" } else { "declined" }
+        }
         Ok(Decided::Before(_)) => "before",
         Ok(Decided::Unknown) => return refusal(StatusCode::NOT_FOUND, "There is no such approval."),
         Err(error) => {

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::program::Home;
+use crate::support::text;
 
 async fn home() -> (Simulator, Home) {
     let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), simulator::Settings::default()).await.unwrap();
@@ -46,9 +47,19 @@ async fn a_person_decides_from_a_shell_and_the_system_says_who() {
     let approved = home.run(&["approve", &id.to_uppercase()]).await;
     assert_eq!(approved.code(), 0, "{}", approved.stderr);
     assert!(approved.stdout.starts_with("approved: cli would cancel workflow IC-301"), "{}", approved.stdout);
+    let line = last_line(&home);
+    assert_eq!(
+        (&line["decision"], &line["object"]["approval_id"], &line["agent"]),
+        (&json!("allowed"), &json!(id), &json!("cli"))
+    );
+    assert!(
+        text(&line["sentence"]).contains(" approved what was asked for: cli would cancel workflow IC-301"),
+        "{line}"
+    );
     let again = home.run(&["decline", &id]).await;
     assert_eq!(again.code(), 1);
     assert!(again.stderr.contains("is approved by "), "{}", again.stderr);
+    assert_eq!(last_line(&home), line, "what changes nothing is not recorded");
     assert_eq!(home.run(&["approvals"]).await.stdout, "");
     let all = home.run(&["approvals", "--all"]).await.json();
     assert_eq!(all["decision"]["approved"], true);
@@ -60,6 +71,14 @@ async fn a_person_decides_from_a_shell_and_the_system_says_who() {
     let audit = std::fs::read_to_string(home.audit_log()).unwrap();
     let by = format!("; plan {id}; approved by {}", all["decision"]["by"].as_str().unwrap());
     assert!(audit.contains(&by), "{by} is not in {audit}");
+    let verified = home.run(&["audit", "--verify"]).await;
+    assert_eq!(verified.code(), 0, "{}", verified.stderr);
+}
+
+/// The last line of the audit log.
+fn last_line(home: &Home) -> Value {
+    let audit = std::fs::read_to_string(home.audit_log()).unwrap();
+    serde_json::from_str(audit.lines().last().unwrap()).unwrap()
 }
 
 /// A server with the page, and the token that it tells at its start.
@@ -182,6 +201,10 @@ async fn an_approver_has_a_token_of_their_own_until_it_is_taken_back() {
     let decided = home.run(&["approvals", "--all"]).await.json();
     let decision = &decided["decision"];
     assert_eq!((&decision["by"], &decision["reason"]), (&json!("Maria Lopez"), &json!("not yet")));
+    let found = home.run(&["audit", "--decision", "declined", "--format", "json"]).await;
+    let line: Value = serde_json::from_str(found.stdout.lines().last().unwrap()).unwrap();
+    assert!(text(&line["sentence"]).starts_with("Maria Lopez declined what was asked for: "), "{line}");
+    assert!(!found.stdout.contains("not yet"), "a reason is a person's own words");
     assert_eq!(home.run(&["approver", "remove", "Maria Lopez"]).await.code(), 0);
     assert!(!page.get(&cookie).await.1.contains("Maria Lopez"), "taken back at once");
     assert_eq!(page.sign_in(token).await, None);
