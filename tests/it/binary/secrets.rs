@@ -1,9 +1,12 @@
 //! Secrets stay out of every output, at the loudest log level too.
 
-use ironclad_mcp::simulator::{self, Simulator};
+use ironclad_mcp::{
+    roster::TokenHash,
+    simulator::{self, Simulator},
+};
 use serde_json::json;
 
-use super::program::Home;
+use super::{agents, http::Served, program::Home};
 
 async fn simulator() -> Simulator {
     Simulator::start(([127, 0, 0, 1], 0).into(), simulator::Settings::default()).await.unwrap()
@@ -96,6 +99,42 @@ async fn a_secret_that_is_said_aloud_is_masked_in_the_logs() {
     let audit = std::fs::read_to_string(home.audit_log()).unwrap();
     assert!(audit.contains("[secret]") && !audit.contains(&credentials.client_secret), "{audit}");
     assert_eq!(home.run(&["audit", "--verify"]).await.code(), 0);
+}
+
+/// Tokens of agents and of approvers are kept as hashes alone; what is brought over HTTP is never repeated.
+#[tokio::test]
+async fn no_token_of_a_caller_is_written() {
+    let simulator = simulator().await;
+    let settings = agents::home("auth = \"agents\"\n").at(&simulator).with("RUST_LOG", "trace");
+    let made = settings.run(&["agent", "add", "bot"]).await;
+    let agent = made.stdout.split_whitespace().find(|word| word.starts_with("icmcp_")).unwrap().to_owned();
+    let approver = settings.run(&["approver", "add", "maria"]).await.stdout.trim().to_owned();
+    let table = format!("[agents.bot]\ntoken_sha256 = \"{}\"\n", TokenHash::of(&agent).to_hex());
+    agents::write(&settings, &format!("auth = \"agents\"\n{table}access = {{ users = \"read\" }}\n"));
+    let served = Served::at(settings).await;
+    let bearer = format!("Bearer {agent}");
+    for (header, value) in [
+        ("authorization", bearer.as_str()),
+        ("authorization", "Bearer MARKED-wrong"),
+        ("authorization", "Basic MARKED-wrong"),
+        ("x-token", "MARKED-wrong"),
+    ] {
+        served.modern_call("list_users", &json!({"limit": 1}), &[(header, value)]).send().await.unwrap();
+    }
+    let id = agents::session(&served, &agent).await;
+    agents::in_session(&served, &agent, &id).await;
+    let page = served.url.replace("/mcp", "/approvals/sign-in");
+    let origin = served.url.replace("/mcp", "");
+    for token in [approver.as_str(), "MARKED-wrong"] {
+        let form = served.http.post(&page).header("origin", &origin).form(&[("token", token)]);
+        assert!(form.send().await.unwrap().status().as_u16() < 500);
+    }
+    let audit = std::fs::read_to_string(served.home.audit_log()).unwrap();
+    let written = audit + &served.said.lock().unwrap();
+    assert!(written.contains("TRACE") && written.contains("list_users"), "{written}");
+    for secret in [agent.as_str(), &approver, "MARKED"] {
+        assert!(!written.contains(secret), "{secret}");
+    }
 }
 
 /// An egress proxy may put the real token in the place of a stand-in: nothing here looks into it.
