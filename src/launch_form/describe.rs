@@ -2,15 +2,23 @@
 //!
 //! Every character is paid for by each conversation that sees the tool, so nothing is said that the schema says already.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Field, Kind, Required, Type, example, schema::Asked};
-use crate::suggest::{listed, shorten};
+use crate::{
+    suggest::{listed, shorten},
+    visible::{stripped, visible},
+};
 
 /// Together below the 1,024 characters of the profile, with the label and the fixed sentences.
 const OPTIONS: usize = 300;
 const DEFAULT: usize = 120;
 const EXAMPLE: usize = 240;
+
+/// The most characters of a description.
+const LONGEST: usize = 1_024;
 
 /// How the field is published.
 #[derive(Clone, Copy)]
@@ -41,7 +49,16 @@ pub(super) fn field(field: &Field, asked: &Asked<'_>, style: Style) -> String {
     if !shown_by_default {
         sentences.extend(example_of(field, style));
     }
-    joined(&sentences)
+    shown(joined(&sentences))
+}
+
+/// What people wrote into the template, with nothing hidden in it: written out, or taken out where that is too long.
+pub(super) fn shown(text: String) -> String {
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(written) if written.chars().count() <= LONGEST => written,
+        Cow::Owned(_) => stripped(&text).into_owned(),
+    }
 }
 
 fn joined(sentences: &[String]) -> String {

@@ -375,3 +375,13 @@ fn three_hundred_fields_are_three_hundred_properties() {
     assert_eq!(schema_faults(&tool(&translation.schema)), Vec::<String>::new());
     assert_eq!(translation.ids.len(), 300);
 }
+
+#[test]
+fn a_description_hides_nothing() {
+    let described = |name: &str| {
+        let property = property(&json!({"type": "string", "displayName": name}));
+        property["description"].as_str().unwrap().to_owned()
+    };
+    assert!(described("Pur\u{202e}pose").starts_with("Pur⟪U+202E⟫pose. "), "{}", described("Pur\u{202e}pose"));
+    assert_eq!(describe::shown(format!("x{}y", "\u{200b}".repeat(190))), "xy");
+}

@@ -23,6 +23,7 @@ use crate::{
     dispatch::Reached,
     error::{CallError, Code},
     manifest, resource_uri,
+    visible::visible,
 };
 
 const JSON: &str = "application/json";
@@ -90,7 +91,7 @@ fn link(resource: &manifest::Resource, choice: &Choice) -> LinkedResource {
     let uri = resource_uri::filled(&resource.uri, [choice.value.as_str()]);
     let name = if choice.label.is_empty() { &choice.value } else { &choice.label };
     LinkedResource::new(uri, format!("{} {}", resource.name, choice.value))
-        .with_title(format!("{}: {name}", resource.title))
+        .with_title(format!("{}: {}", resource.title, visible(name)))
         .with_mime_type(JSON)
 }
 
