@@ -13,6 +13,7 @@ use super::{
     http::{Served, message},
     program::{Home, MODERN, modern},
 };
+use crate::support::nda;
 
 pub(super) const READER: &str = "token of the reader";
 pub(super) const WRITER: &str = "token of the writer";
@@ -305,5 +306,25 @@ async fn faults_of_agents_are_named() {
         let ended = home(&file).run(&["stdio", "--simulator", "--agent", "bot"]).await;
         assert_eq!(ended.code(), 2, "{file}: {}", ended.stderr);
         assert!(ended.stderr.contains(told), "{file}: {}", ended.stderr);
+    }
+}
+
+/// A tenth of the forty writes a minute is four.
+#[tokio::test]
+async fn an_agent_uses_its_share_of_the_budget_and_leaves_the_rest_to_others() {
+    let company = company().await;
+    let access = "access = { workflows = \"full\" }";
+    let small = agent("small", READER, &format!("{access}\nshare = 10"));
+    let settings = format!("auth = \"agents\"\nenable_writes = true\n{small}{}", agent("large", WRITER, access));
+    let served = Served::at(home(&settings).at(&company).with("IRONCLAD_RATE_LIMIT_WAIT", "0")).await;
+    let launch = async |token: &str| call(&served, token, "launch_workflow", nda()).await["structuredContent"].clone();
+    for _ in 0..4 {
+        assert!(launch(READER).await["id"].is_string());
+    }
+    let refused = launch(READER).await["error"].clone();
+    assert_eq!((&refused["code"], &refused["outcome"]), (&json!("rate_limited"), &json!("not_sent")), "{refused}");
+    assert!((1..=60).contains(&refused["retry_after_s"].as_u64().unwrap()), "{refused}");
+    for _ in 0..20 {
+        assert!(launch(WRITER).await["id"].is_string(), "the other agent has the rest");
     }
 }
