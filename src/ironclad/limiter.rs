@@ -186,9 +186,9 @@ impl Limiter {
                     self.budget().used_up(scope, now + wait, now);
                     drop(place);
                 }
-                Err(Gone) => {
+                Err(Gone { back }) => {
                     drop(place);
-                    if let Some(place) = together.alone(&turn, began).await? {
+                    if let Some(place) = together.alone(&turn, began, back).await? {
                         return Ok(place);
                     }
                 }
@@ -253,16 +253,16 @@ impl Limiter {
 impl Together {
     /// Waits a moment for a place in this replica's own part, while the common count is out of reach; `None` is to try
     /// both again.
-    async fn alone(&self, turn: &Turn<'_>, began: Instant) -> Result<Option<Place<'_>>, Duration> {
+    async fn alone(&self, turn: &Turn<'_>, began: Instant, back: Duration) -> Result<Option<Place<'_>>, Duration> {
         let now = Instant::now();
         let until = turn.until.min(now + SLICE);
         if self.own(turn.bucket) == 0 {
             sleep_until(until).await;
-            return if Instant::now() >= turn.until { Err(SLICE) } else { Ok(None) };
+            return if Instant::now() >= turn.until { Err(back) } else { Ok(None) };
         }
         match self.spare.admit_here(&Turn { until, ..*turn }, began).await {
             Ok(place) => Ok(Some(place)),
-            Err(wait) if Instant::now() >= turn.until => Err(wait),
+            Err(wait) if Instant::now() >= turn.until => Err(wait.min(back)),
             Err(_) => Ok(None),
         }
     }

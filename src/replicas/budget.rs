@@ -18,7 +18,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use redis::Script;
 use tokio::{runtime::Handle, time::Instant};
 
-use super::Redis;
+use super::{PAUSE, Redis};
 use crate::ironclad::limiter::{
     Bucket, Scope,
     common::{BEYOND, Common, Gone, Taken, Token, Wanted, Word},
@@ -59,7 +59,7 @@ impl SharedBudget {
         ["uses", "facts"].map(|kind| self.redis.key(kind, name))
     }
 
-    async fn ask(&self, wanted: Wanted) -> io::Result<Taken> {
+    async fn ask(&self, wanted: Wanted) -> io::Result<Result<Taken, Gone>> {
         let at = Instant::now();
         let mut line = self.redis.line().await?;
         let id = format!("{} {}", self.redis.replica, self.next.fetch_add(1, Ordering::Relaxed));
@@ -78,9 +78,10 @@ impl SharedBudget {
         let (short, wait): (u8, u64) = self.redis.run(&mut line, &call).await?;
         let wait = Duration::from_millis(wait.max(1));
         Ok(match short {
-            0 => Taken::Place(Token { bucket: wanted.bucket, id, at }),
-            1 => Taken::Later { scope: Scope::Bucket(wanted.bucket), wait },
-            _ => Taken::Later { scope: Scope::Company, wait },
+            0 => Ok(Taken::Place(Token { bucket: wanted.bucket, id, at })),
+            1 => Ok(Taken::Later { scope: Scope::Bucket(wanted.bucket), wait }),
+            2 => Ok(Taken::Later { scope: Scope::Company, wait }),
+            _ => Err(Gone { back: wait }),
         })
     }
 
@@ -101,7 +102,7 @@ impl SharedBudget {
 
 impl Common for SharedBudget {
     fn take(&self, wanted: Wanted) -> BoxFuture<'_, Result<Taken, Gone>> {
-        async move { self.ask(wanted).await.map_err(|_| Gone) }.boxed()
+        async move { self.ask(wanted).await.unwrap_or(Err(Gone { back: PAUSE })) }.boxed()
     }
 
     fn give_back(&self, token: Token) {

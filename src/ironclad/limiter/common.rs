@@ -35,9 +35,12 @@ pub trait Common: Send + Sync {
     fn told(&self, scope: Scope, word: Word);
 }
 
-/// The count is out of reach.
+/// The count is out of reach, or knows nothing yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone;
+pub struct Gone {
+    /// When it may be back, from now.
+    pub back: Duration,
+}
 
 /// The place that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 -- KEYS: uses and facts of the bucket, uses and facts of the company.
 -- ARGV: the place's id, how long it counts (ms), when this server may give out anything (ms), the share (millionths),
 --       then of the bucket and of the company: the limit, and what of it is in nobody's common count.
--- Gives {0, 0} for a place, else {1 or 2, ms}: the bucket or the company is short, and for how long.
+-- Gives {0, 0} for a place, else {1 or 2, ms}: the bucket or the company is short, and for how long; or {3, ms}: this server
+-- was started so lately that it does not know what was sent.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now < tonumber(ARGV[3]) then
-    return {1, tonumber(ARGV[3]) - now}
+    return {3, tonumber(ARGV[3]) - now}
 end
 
 local function known(facts)
