@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::agents::agent_name;
@@ -95,6 +96,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// `--session-timeout`
     pub session_timeout: Duration,
+    /// `--trusted-proxy`
+    pub trusted_proxies: Vec<IpNet>,
     /// `--metrics`
     pub scrapers: Scrapers,
     /// The program's own file; `None` where it is not known.
@@ -243,6 +246,10 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         cors_origins: each("cors_origin", &values::trimmed(options.cors_origin), values::web_origin)?,
         max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX),
         session_timeout: Duration::from_secs(session_timeout),
+        trusted_proxies: values::trimmed(options.trusted_proxy.clone())
+            .iter()
+            .map(|text| values::network(text).map_err(|fault| ConfigError::invalid("trusted_proxy", fault)))
+            .collect::<Result<_, _>>()?,
         scrapers: parsed("metrics", options.metrics.as_deref())?.unwrap_or_default(),
         policy: policy::Settings {
             enable_writes: options.enable_writes.unwrap_or_default(),

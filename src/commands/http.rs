@@ -112,6 +112,7 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
         patience: Patience::default(),
         approvals: None,
         scrapers: config.scrapers,
+        trusted_proxies: std::mem::take(&mut config.trusted_proxies),
     };
     let simulated = simulator.as_ref().map(|simulator| simulator.credentials().as_user_email);
     let oauth = oauth(&config)?;

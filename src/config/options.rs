@@ -258,6 +258,17 @@ pub struct Options {
     /// How long a session may be idle, in seconds [default: 1800]
     #[arg(long, global = true, value_name = "SECONDS", env = "IRONCLAD_SESSION_TIMEOUT", help_heading = "HTTP")]
     pub session_timeout: Option<u64>,
+    /// Proxy whose X-Forwarded-For, -Host and -Proto are believed: an address or a network; repeatable [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NETWORK",
+        env = "IRONCLAD_TRUSTED_PROXIES",
+        help_heading = "HTTP",
+        value_delimiter = ','
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub trusted_proxy: Option<Vec<String>>,
     /// Who may read /metrics: local (programs on this machine), anyone or off [default: local]
     #[arg(long, global = true, value_name = "WHO", env = "IRONCLAD_METRICS", help_heading = "HTTP")]
     pub metrics: Option<String>,
@@ -373,6 +384,7 @@ impl Options {
             cors_origin: self.cors_origin.or(lower.cors_origin),
             max_sessions: self.max_sessions.or(lower.max_sessions),
             session_timeout: self.session_timeout.or(lower.session_timeout),
+            trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
             metrics: self.metrics.or(lower.metrics),
             egress_mode: self.egress_mode.or(lower.egress_mode),
             egress_allow: self.egress_allow.or(lower.egress_allow),
@@ -428,6 +440,7 @@ impl Options {
             &mut self.allowed_host,
             &mut self.allowed_origin,
             &mut self.cors_origin,
+            &mut self.trusted_proxy,
         ];
         for list in lists {
             list.take_if(|list| list.iter().all(|text| text.trim().is_empty()));

@@ -256,6 +256,13 @@ pub(super) fn web_origin(text: &str) -> Result<String, String> {
     Ok(format!("{}{any_port}", url.origin().ascii_serialization()))
 }
 
+/// Reads a network, or the address of one machine.
+pub(super) fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    let one = || text.parse::<std::net::IpAddr>().map(|address| address.to_canonical().into());
+    let wrong = |_| format!("{text:?} is no address and no network; give one such as 10.0.0.7 or 10.0.0.0/8");
+    text.parse().or_else(|_| one()).map_err(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

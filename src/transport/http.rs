@@ -6,11 +6,13 @@ mod connections;
 mod cors;
 mod metrics;
 mod oauth;
+pub(super) mod proxies;
 mod sessions;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
+use ipnet::IpNet;
 use rmcp::{
     ServerHandler,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
@@ -47,6 +49,8 @@ pub struct HttpSettings {
     pub approvals: Option<Arc<ApprovalsPage>>,
     /// Who may read `/metrics`.
     pub scrapers: Scrapers,
+    /// The proxies whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl HttpSettings {
@@ -64,6 +68,7 @@ impl HttpSettings {
             patience: Patience::default(),
             approvals: None,
             scrapers: Scrapers::default(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -191,6 +196,7 @@ fn router(
         Some(CallerCheck::Oauth(server)) => server.pages(),
         Some(CallerCheck::Agents(_)) | None => Router::new(),
     };
+    let trusted: Arc<[IpNet]> = settings.trusted_proxies.as_slice().into();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -199,6 +205,7 @@ fn router(
         .merge(mcp)
         .merge(page)
         .merge(metadata)
+        .layer(middleware::from_fn_with_state(trusted, proxies::believe))
 }
 
 async fn readyz(State(server): State<Server>) -> (StatusCode, String) {

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod commands;
+mod forwarded;
 mod http;
 mod http_end;
 mod login;

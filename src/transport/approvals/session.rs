@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 
+use super::super::http::proxies::PROTO;
 use crate::{
     approvals::{Approver, new_id},
     keys::Ring,
@@ -76,7 +77,9 @@ fn form(session: &Session) -> String {
 
 /// Whether the browser speaks TLS to whoever is in front of us.
 fn is_encrypted(headers: &HeaderMap) -> bool {
-    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+    // Only a listed proxy's word is still there.
+    headers.get(PROTO).is_some_and(|scheme| scheme == "https")
+        || headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::metrics::Peer;
+use super::proxies::Peer;
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 //! The figures name nobody, but tell how much a company works with its contracts and when; so they are for this machine
 //! alone unless the operator says otherwise. A page in a browser of this machine must not read them either.
 
-use std::{net::IpAddr, str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -11,14 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{LOOPBACK_HOSTS, sessions::Sessions};
+use super::{LOOPBACK_HOSTS, proxies::Client, sessions::Sessions};
 use crate::server::Server;
 
 /// Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What a proxy adds to a request.
-const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
 /// Who may read `/metrics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,10 +42,6 @@ impl FromStr for Scrapers {
     }
 }
 
-/// The address at the other end of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) IpAddr);
-
 /// What the page needs.
 #[derive(Clone)]
 pub(super) struct Page {
@@ -73,13 +66,12 @@ pub(super) async fn metrics(State(page): State<Page>, request: Request) -> Respo
 }
 
 /// Whether a program on this machine asks, by a name of this machine, and for nobody else.
-fn is_local(peer: Option<&Peer>, headers: &HeaderMap) -> bool {
+fn is_local(client: Option<&Client>, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()));
     let name = name.map_or(host, |(name, _)| name).trim_start_matches('[').trim_end_matches(']');
-    peer.is_some_and(|peer| peer.0.to_canonical().is_loopback())
+    client.is_some_and(|client| client.address.is_loopback() && !client.is_proxied)
         && LOOPBACK_HOSTS.iter().any(|known| known.eq_ignore_ascii_case(name))
-        && !FORWARDED.iter().any(|header| headers.contains_key(*header))
 }
 
 #[cfg(test)]
@@ -89,25 +81,20 @@ mod tests {
     #[test]
     fn only_a_program_on_this_machine_is_local() {
         let table = [
-            ("127.0.0.1", "127.0.0.1:8000", "", true),
-            ("127.0.0.1", "LOCALHOST", "", true),
-            ("::1", "[::1]:8000", "", true),
-            ("::ffff:127.0.0.1", "localhost:8000", "", true),
-            ("10.0.0.7", "localhost", "", false),
-            ("127.0.0.1", "evil.example", "", false),
-            ("127.0.0.1", "localhost.evil.example:8000", "", false),
-            ("127.0.0.1", "", "", false),
-            ("127.0.0.1", "localhost", "x-forwarded-for", false),
-            ("127.0.0.1", "localhost", "forwarded", false),
+            ("127.0.0.1", "127.0.0.1:8000", false, true),
+            ("127.0.0.1", "LOCALHOST", false, true),
+            ("::1", "[::1]:8000", false, true),
+            ("10.0.0.7", "localhost", false, false),
+            ("127.0.0.1", "evil.example", false, false),
+            ("127.0.0.1", "localhost.evil.example:8000", false, false),
+            ("127.0.0.1", "", false, false),
+            ("127.0.0.1", "localhost", true, false),
         ];
-        for (peer, host, added, expected) in table {
+        for (address, host, is_proxied, expected) in table {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
-            if !added.is_empty() {
-                headers.insert(added, "203.0.113.9".parse().unwrap());
-            }
-            let peer = Peer(peer.parse().unwrap());
-            assert_eq!(is_local(Some(&peer), &headers), expected, "{peer:?} {host} {added}");
+            let client = Client { address: address.parse().unwrap(), is_proxied };
+            assert_eq!(is_local(Some(&client), &headers), expected, "{client:?} {host}");
         }
         assert!(!is_local(None, &HeaderMap::new()));
     }
