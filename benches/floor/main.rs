@@ -1,21 +1,26 @@
-//! Our server against a minimal rmcp server that does the same GET, in the same run on the same machine.
+//! Our server against two floors that do the same GET, in the same run on the same machine: a minimal rmcp server, and a bare
+//! proxy of axum and reqwest.
 //!
-//! Ours has policy, argument checks, shaping and the audit log on. Figures, not assertions: timings never decide a test.
+//! Ours has callers' tokens, policy, argument checks, shaping, metrics and the audit log on; only the rate budget is lifted
+//! (`--rate-budget off`). Figures, not assertions: timings never decide a test. An answer that is none ends the run.
 
 #![expect(clippy::print_stdout, reason = "the figures are the point")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run must stop")]
 
+mod crowd;
 mod minimal;
+mod proxy;
 
 use std::{
     error::Error,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use ironclad_mcp::roster::TokenHash;
 use serde_json::{Map, Value, json};
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
@@ -24,29 +29,45 @@ const STDIO_CALLS: u32 = 5_000;
 const HTTP_CLIENTS: usize = 64;
 const HTTP_SECONDS: u64 = 5;
 const SPAWNS: usize = 31;
+/// How many agents there are, of whom one calls.
+const AGENTS: usize = 20;
+const TOKEN: &str = "token of the bench";
 
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Runtime::new()?;
-    if let [mode, origin, rest @ ..] = arguments.as_slice()
-        && mode == "--serve-minimal"
-    {
-        return runtime.block_on(minimal::serve(origin.clone(), rest.first().cloned()));
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--serve-minimal", origin, rest @ ..] => {
+            return runtime.block_on(minimal::serve((*origin).to_owned(), rest.first().map(|at| (*at).to_owned())));
+        }
+        ["--serve-proxy", origin, address] => return runtime.block_on(proxy::serve(origin, address)),
+        _ => {}
     }
     let upstream = runtime.block_on(upstream())?;
-    let audit = tempfile::tempdir()?;
-    let peers = [Peer::ours(upstream, audit.path().join("audit.jsonl")), Peer::minimal(upstream)?];
-    for peer in &peers {
+    let home = tempfile::tempdir()?;
+    for peer in [Peer::ours(upstream, home.path())?, Peer::minimal(upstream)?, Peer::proxy(upstream)?] {
         println!("{}", peer.name);
-        println!("  spawn to first tools/list   {:>8.2} ms (median of {SPAWNS})", millis(peer.spawn_to_list()?));
-        let stdio = peer.stdio_calls()?;
-        println!("  idle over stdio             {:>8.1} MB resident", stdio.idle_megabytes);
-        println!("  stdio, one after another    {:>8.0} calls/s", stdio.calls_per_second);
-        println!("  stdio, CPU of the server    {:>8.1} us/call", stdio.cpu_micros);
+        if let Some(arguments) = &peer.stdio {
+            println!(
+                "  spawn to first tools/list   {:>8.2} ms (median of {SPAWNS})",
+                millis(peer.spawn_to_list(arguments)?)
+            );
+            let stdio = peer.stdio_calls(arguments)?;
+            println!("  idle over stdio             {:>8.1} MB resident", stdio.megabytes);
+            println!("  stdio, one after another    {:>8.0} calls/s", stdio.calls_per_second);
+            println!("  stdio, CPU of the server    {:>8.1} us/call", stdio.cpu_micros);
+        }
         let http = runtime.block_on(peer.http_calls())?;
         println!("  http, {HTTP_CLIENTS} clients            {:>8.0} calls/s", http.calls_per_second);
+        println!("  http, p50 and p99           {:>8.2} ms {:>8.2} ms", millis(http.p50), millis(http.p99));
         println!("  http, CPU of the server     {:>8.1} us/call", http.cpu_micros);
-        println!("  after the load              {:>8.1} MB resident", http.idle_megabytes);
+        println!("  after the load              {:>8.1} MB resident", http.megabytes);
+        if peer.stdio.is_some() {
+            for era in [crowd::Era::Modern, crowd::Era::Legacy] {
+                let megabytes = runtime.block_on(peer.crowd(era))?;
+                println!("  {:<27} {megabytes:>8.1} MB at most", format!("{} {era}", crowd::SIZE));
+            }
+        }
     }
     Ok(())
 }
@@ -79,29 +100,47 @@ type HttpArguments = Box<dyn Fn(&str) -> Vec<String>>;
 struct Peer {
     name: &'static str,
     program: PathBuf,
-    stdio: Vec<String>,
+    /// The arguments that make it speak MCP over stdio, if it does.
+    stdio: Option<Vec<String>>,
     http: HttpArguments,
     audit: Option<PathBuf>,
+    /// What a caller over HTTP brings.
+    token: &'static str,
 }
 
+#[derive(Default)]
 struct Figures {
     calls_per_second: f64,
     cpu_micros: f64,
-    idle_megabytes: f64,
+    megabytes: f64,
+    p50: Duration,
+    p99: Duration,
 }
 
 impl Peer {
-    fn ours(upstream: SocketAddr, audit: PathBuf) -> Self {
+    fn ours(upstream: SocketAddr, home: &Path) -> Fallible<Self> {
         let common = ["--base-url".to_owned(), format!("http://{upstream}"), "--rate-budget".into(), "off".into()];
-        let with =
-            move |first: &[&str]| first.iter().map(|s| (*s).to_owned()).chain(common.clone()).collect::<Vec<_>>();
-        Self {
+        let with = |first: &[&str]| first.iter().map(|s| (*s).to_owned()).chain(common.clone()).collect::<Vec<_>>();
+        let settings = home.join("settings.toml");
+        let agents = (0..AGENTS).map(|n| {
+            let hash = TokenHash::of(&if n == 0 { TOKEN.to_owned() } else { format!("token {n}") }).to_hex();
+            format!("[agents.agent{n}]\ntoken_sha256 = \"{hash}\"\naccess = {{ workflows = \"read\" }}\n")
+        });
+        std::fs::write(&settings, format!("auth = \"agents\"\n{}", agents.collect::<String>()))?;
+        let http = with(&["http", "--config", settings.to_str().ok_or("a path")?, "--listen"]);
+        let stdio = Some(with(&["stdio"]));
+        Ok(Self {
             name: "ironclad-mcp",
             program: env!("CARGO_BIN_EXE_ironclad-mcp").into(),
-            stdio: with(&["stdio"]),
-            http: Box::new(move |address| with(&["http", "--listen", address])),
-            audit: Some(audit),
-        }
+            stdio,
+            http: Box::new(move |address| {
+                let at = http.iter().position(|word| word == "--listen").map_or(0, |at| at + 1);
+                let (before, after) = http.split_at(at);
+                [before, &[address.to_owned()], after].concat()
+            }),
+            audit: Some(home.join("audit.jsonl")),
+            token: TOKEN,
+        })
     }
 
     fn minimal(upstream: SocketAddr) -> Fallible<Self> {
@@ -111,9 +150,22 @@ impl Peer {
         Ok(Self {
             name: "minimal rmcp server",
             program: std::env::current_exe()?,
-            stdio,
+            stdio: Some(stdio),
             http: Box::new(move |address| http.iter().cloned().chain([address.to_owned()]).collect()),
             audit: None,
+            token: "",
+        })
+    }
+
+    fn proxy(upstream: SocketAddr) -> Fallible<Self> {
+        let origin = format!("http://{upstream}");
+        Ok(Self {
+            name: "bare axum and reqwest",
+            program: std::env::current_exe()?,
+            stdio: None,
+            http: Box::new(move |address| vec!["--serve-proxy".to_owned(), origin.clone(), address.to_owned()]),
+            audit: None,
+            token: "",
         })
     }
 
@@ -127,11 +179,11 @@ impl Peer {
         Ok(command.spawn()?)
     }
 
-    fn spawn_to_list(&self) -> Fallible<Duration> {
+    fn spawn_to_list(&self, arguments: &[String]) -> Fallible<Duration> {
         let mut times = Vec::new();
         for _ in 0..SPAWNS {
             let began = Instant::now();
-            let mut session = Session::open(self.spawn(&self.stdio)?)?;
+            let mut session = Session::open(self.spawn(arguments)?)?;
             session.call("tools/list", &json!({}))?;
             times.push(began.elapsed());
         }
@@ -139,10 +191,10 @@ impl Peer {
         Ok(times.get(SPAWNS / 2).copied().unwrap_or_default())
     }
 
-    fn stdio_calls(&self) -> Fallible<Figures> {
-        let mut session = Session::open(self.spawn(&self.stdio)?)?;
+    fn stdio_calls(&self, arguments: &[String]) -> Fallible<Figures> {
+        let mut session = Session::open(self.spawn(arguments)?)?;
         session.call("tools/list", &json!({}))?;
-        let idle_megabytes = resident_megabytes(session.child.id())?;
+        let megabytes = megabytes(session.child.id(), "VmRSS")?;
         let call = json!({"name": "get_workflow", "arguments": {"workflow_id": "6a6b328004308879e7d439b6"}});
         for _ in 0..100 {
             session.call("tools/call", &call)?;
@@ -153,44 +205,64 @@ impl Peer {
         }
         let (time, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(session.child.id())? - cpu);
         let calls = f64::from(STDIO_CALLS);
-        Ok(Figures { calls_per_second: calls / time, cpu_micros: cpu * 1e6 / calls, idle_megabytes })
+        Ok(Figures { calls_per_second: calls / time, cpu_micros: cpu * 1e6 / calls, megabytes, ..Figures::default() })
+    }
+
+    /// Starts it over HTTP, and waits until it answers.
+    async fn serve(&self) -> Fallible<(Kill, String, reqwest::Client)> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let child = Kill(self.spawn(&(self.http)(&address))?);
+        let url = format!("http://{address}/mcp");
+        let client = reqwest::Client::new();
+        while modern_call(&client, &url, self.token).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok((child, url, client))
     }
 
     async fn http_calls(&self) -> Fallible<Figures> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let mut child = Kill(self.spawn(&(self.http)(&address))?);
-        let url = format!("http://{address}/mcp");
-        let client = reqwest::Client::new();
-        while modern_call(&client, &url).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let (child, url, client) = self.serve().await?;
         let (began, cpu) = (Instant::now(), cpu_seconds(child.0.id())?);
-        let until = began + Duration::from_secs(HTTP_SECONDS);
+        let (until, token) = (began + Duration::from_secs(HTTP_SECONDS), self.token);
         let clients: Vec<_> = (0..HTTP_CLIENTS)
             .map(|_| {
                 let (client, url) = (client.clone(), url.clone());
                 tokio::spawn(async move {
-                    let mut calls = 0u32;
+                    let mut times = Vec::new();
                     while Instant::now() < until {
-                        modern_call(&client, &url).await.expect("an answer");
-                        calls += 1;
+                        let began = Instant::now();
+                        modern_call(&client, &url, token).await.expect("an answer");
+                        times.push(began.elapsed());
                     }
-                    calls
+                    times
                 })
             })
             .collect();
-        let mut calls = 0.0;
+        let mut times = Vec::new();
         for client in clients {
-            calls += f64::from(client.await?);
+            times.extend(client.await?);
         }
         let (time, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(child.0.id())? - cpu);
-        let idle_megabytes = resident_megabytes(child.0.id())?;
-        child.0.kill()?;
-        Ok(Figures { calls_per_second: calls / time, cpu_micros: cpu * 1e6 / calls, idle_megabytes })
+        times.sort();
+        let (calls, at) = (times.len() as f64, |part: usize| times.get(times.len() * part / 100).copied());
+        Ok(Figures {
+            calls_per_second: calls / time,
+            cpu_micros: cpu * 1e6 / calls,
+            megabytes: megabytes(child.0.id(), "VmRSS")?,
+            p50: at(50).unwrap_or_default(),
+            p99: at(99).unwrap_or_default(),
+        })
+    }
+
+    /// The most memory that it takes with a crowd of one era at once.
+    async fn crowd(&self, era: crowd::Era) -> Fallible<f64> {
+        let (child, url, client) = self.serve().await?;
+        crowd::calls(era, &client, &url, self.token).await?;
+        megabytes(child.0.id(), "VmHWM")
     }
 }
 
-async fn modern_call(client: &reqwest::Client, url: &str) -> Fallible<()> {
+async fn modern_call(client: &reqwest::Client, url: &str, token: &str) -> Fallible<()> {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "get_workflow", "arguments": {"workflow_id": "6a6b328004308879e7d439b6"},
         "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -202,6 +274,7 @@ async fn modern_call(client: &reqwest::Client, url: &str) -> Fallible<()> {
         ("mcp-name", "get_workflow"),
     ];
     let request = headers.iter().fold(client.post(url), |request, (name, value)| request.header(*name, *value));
+    let request = if token.is_empty() { request } else { request.bearer_auth(token) };
     let reply = request.json(&call).send().await?.error_for_status()?.bytes().await?;
     let answered = reply.windows(8).any(|part| part == b"\"IC-12\",");
     if answered { Ok(()) } else { Err(format!("no workflow: {}", String::from_utf8_lossy(&reply)).into()) }
@@ -265,9 +338,10 @@ fn cpu_seconds(pid: u32) -> Fallible<f64> {
     Ok(ticks as f64 / 100.0)
 }
 
-fn resident_megabytes(pid: u32) -> Fallible<f64> {
+/// A figure of proc(5)'s status: `VmRSS` is what is resident now, `VmHWM` the most that ever was.
+fn megabytes(pid: u32, figure: &str) -> Fallible<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
+    let line = status.lines().find(|line| line.starts_with(figure)).ok_or("no such figure")?;
     let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
     Ok(kilobytes / 1024.0)
 }
