@@ -43,6 +43,7 @@ use crate::{
     request::ActingUser,
     roster::LiveRoster,
     simulator::{self, Simulator, SimulatorError},
+    traces::Traces,
     upload::UploadFolders,
 };
 
@@ -107,7 +108,8 @@ pub fn assemble(mut config: Config) -> Result<Assembly, ConfigError> {
     let client_id = secrets.client.as_ref().map(|client| client.id.expose_secret()).unwrap_or_default();
     let (state_keys, cursor_key) = keys(state_keys.as_ref(), (&origin, client_id), &secrets);
     let auth = Auth::new(credentials, &origin);
-    let client = client(Client::new(ironclad, auth), shared.redis.as_ref(), config.replicas);
+    let client = Client::new(ironclad, auth).with_traces(traces(config.traces)?);
+    let client = self::client(client, shared.redis.as_ref(), config.replicas);
     let log = |target| AuditLog::new(target).rotated(config.audit_rotation).counted(client.metrics().audit_failures());
     let (destinations, audit) = (Arc::new(log(audit.of_destinations())), Arc::new(log(audit)));
     let client = client.with_egress_to(config.egress, &named, Some(destinations));
@@ -150,6 +152,17 @@ pub fn issuer(config: &ResourceConfig, dispatch: &Arc<Dispatch>, clock: issuer::
     }
     let pages = Box::new(Pages(Arc::clone(dispatch)));
     Issuer::new(config.terms.clone(), config.keys_at.clone(), pages, clock)
+}
+
+/// Where calls are traced to, if the environment names a collector.
+fn traces(wanted: bool) -> Result<Traces, ConfigError> {
+    if !wanted {
+        return Ok(Traces::default());
+    }
+    Traces::start().map_err(|fault| ConfigError::Invalid {
+        setting: "OTEL_EXPORTER_OTLP_*".into(),
+        fault: format!("traces cannot be sent: {fault}"),
+    })
 }
 
 /// The client, which counts its requests together with other replicas where they have a Redis in common.

@@ -114,6 +114,8 @@ pub struct Config {
     pub audit_rotation: audit::Rotation,
     /// What is logged.
     pub log: Log,
+    /// Whether OpenTelemetry's standard variables name a collector of traces.
+    pub traces: bool,
 }
 
 /// Which tools there are, and what they are called.
@@ -231,6 +233,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         egress: egress(&options)?,
         audit_rotation: audit_rotation(&options)?,
         log: log(&options)?,
+        traces: traces(environment)?,
         simulator: options.simulator.unwrap_or_default(),
         max_result_bytes: usize::try_from(max_result_bytes).unwrap_or(usize::MAX),
         max_document_bytes: number(
@@ -394,6 +397,26 @@ fn log(options: &Options) -> Result<Log, ConfigError> {
         }
     };
     Ok(Log { filter, json })
+}
+
+/// Whether the environment names a collector of traces; the SDK reads the rest of its variables by itself.
+fn traces(environment: Environment<'_>) -> Result<bool, ConfigError> {
+    let given = |name| environment(name).is_some_and(|value| !value.is_empty());
+    let says = |name, word| environment(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    let wanted = (given("OTEL_EXPORTER_OTLP_ENDPOINT") || given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+        && !says("OTEL_SDK_DISABLED", "true")
+        && !says("OTEL_TRACES_EXPORTER", "none");
+    let other = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]
+        .into_iter()
+        .find(|name| given(*name) && !["http/protobuf", "http/json"].iter().any(|known| says(*name, known)));
+    match other {
+        // The SDK would quietly take another one.
+        Some(setting) if wanted => Err(ConfigError::Invalid {
+            setting: setting.into(),
+            fault: "traces are sent over HTTP only; give http/protobuf or http/json".into(),
+        }),
+        _ => Ok(wanted),
+    }
 }
 
 /// A folder that is there, by its whole path.

@@ -69,6 +69,7 @@ use crate::{
     record_types::{RecordTypes, Types},
     request::{self, Request},
     tool_schema::DEFAULT_LIMIT,
+    traces::TRACEPARENT,
     upload::UploadFolders,
 };
 
@@ -233,13 +234,19 @@ impl Dispatch {
         arguments: Map<String, Value>,
         caller: Caller<'_>,
     ) -> Result<Reached, CallError> {
-        let timer = self.client.metrics().call(counted_as(tool));
-        let reached = self.recorded(tool, arguments, caller).await;
-        timer.ended(match &reached {
+        let name = counted_as(tool);
+        let (timer, span) = (self.client.metrics().call(name), self.client.traces().call(name));
+        let mut reached = span.around(self.recorded(tool, arguments, caller)).await;
+        let code = match &reached {
             Ok(Reached::Answer(_)) => "ok",
             Ok(Reached::Question) => "input_required",
             Err(error) => error.code.as_str(),
-        });
+        };
+        if let Some(traceparent) = span.traceparent() {
+            tell(&mut reached, TRACEPARENT, traceparent);
+        }
+        timer.ended(code);
+        span.ended(code);
         reached
     }
 
@@ -300,6 +307,16 @@ impl Dispatch {
         let standing = bucket.and_then(|bucket| Some((bucket, self.client.standing(bucket)?)));
         standing.map(|(bucket, standing)| rate::meta(bucket, standing)).unwrap_or_default()
     }
+}
+
+/// Puts a member into the `_meta` of a call's result.
+fn tell(reached: &mut Result<Reached, CallError>, name: &str, value: String) {
+    let meta = match reached {
+        Ok(Reached::Answer(answer)) => &mut answer.meta,
+        Ok(Reached::Question) => return,
+        Err(error) => &mut **error.meta.get_or_insert_default(),
+    };
+    meta.insert(name.to_owned(), value.into());
 }
 
 /// What a tool is counted as: the names of typed launch tools follow from those of the customer's templates.

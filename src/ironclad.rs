@@ -47,6 +47,7 @@ use crate::{
     manifest::{Effect, Method},
     metrics::{Level, Metrics},
     request::{ActingUser, Request},
+    traces::Traces,
 };
 
 /// The most bytes of an error body that are read: Ironclad's are a few hundred.
@@ -139,6 +140,7 @@ pub struct Client {
     gate: Arc<Gate>,
     door: OnceLock<Door>,
     metrics: Arc<Metrics>,
+    traces: Traces,
 }
 
 impl Client {
@@ -147,7 +149,15 @@ impl Client {
     pub fn new(settings: Settings, auth: Auth) -> Self {
         let limiter = settings.rate_budget.as_ref().map(Limiter::new);
         let gate = Gate::new(Rules::new(egress::Settings::default(), settings.origin.host()), None);
-        Self { settings, auth, limiter, gate: Arc::new(gate), door: OnceLock::new(), metrics: Metrics::new() }
+        Self {
+            settings,
+            auth,
+            limiter,
+            gate: Arc::new(gate),
+            door: OnceLock::new(),
+            metrics: Metrics::new(),
+            traces: Traces::default(),
+        }
     }
 
     /// The same client, as one of at most so many replicas that count their requests together.
@@ -194,6 +204,19 @@ impl Client {
     #[must_use]
     pub fn standing(&self, bucket: Bucket) -> Option<Standing> {
         self.limiter.as_ref().map(|limiter| limiter.standing(bucket))
+    }
+
+    /// The same client, its requests traced.
+    #[must_use]
+    pub fn with_traces(mut self, traces: Traces) -> Self {
+        self.traces = traces;
+        self
+    }
+
+    /// Where this client and its server trace what they do.
+    #[must_use]
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// What this client and its server count.
@@ -266,7 +289,9 @@ impl Client {
             token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         }
         let began = Instant::now();
-        let mut timer = self.metrics.request(Bucket::of(request.api, request.method, &request.path).name());
+        let bucket = Bucket::of(request.api, request.method, &request.path).name();
+        let (mut timer, mut span) =
+            (self.metrics.request(bucket), self.traces.request(request.method.as_str(), bucket));
         let reply = self.reply(door, request, (&token, receiver.is_document()), (trip, &mut place)).await;
         let (mut reply, head) = match reply {
             Ok(reply) => {
@@ -275,6 +300,7 @@ impl Client {
             }
             Err(failure) => {
                 timer.failed(cause(&failure));
+                span.failed(cause(&failure));
                 if let (Failure::NeverArrived(_) | Failure::Barred(_), Some(place)) = (&failure, place) {
                     place.unused();
                 }
@@ -282,6 +308,7 @@ impl Client {
             }
         };
         timer.answered(head.status);
+        span.answered(head.status);
         if let Some(place) = place {
             place.answered(&head.heard);
         }
@@ -303,6 +330,7 @@ impl Client {
         let received = receive(reply, head, receiver).await;
         if matches!(received, Err(Failure::Lost(_))) {
             timer.failed("lost");
+            span.failed("lost");
         }
         received
     }

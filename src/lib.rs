@@ -31,7 +31,7 @@
 //! 5 assembly   main cli config assembly commands transport
 //! 4 faces      server
 //! 3 the path   dispatch catalog forms record_types launch_tools choices prompts
-//! 2 the world  ironclad issuer audit approvals replicas roster upload download masking metrics
+//! 2 the world  ironclad issuer audit approvals replicas roster upload download masking metrics traces
 //! 1 rules      arguments policy agents caller_token request answer cursor plan keys launch_form record_values
 //!              typed_values formula schema_profile tool_schema suggest resource_uri egress visible   (pure)
 //! 0 words      manifest error
@@ -82,6 +82,7 @@ pub mod server;
 pub mod simulator;
 pub mod suggest;
 pub mod tool_schema;
+pub mod traces;
 pub mod transport;
 pub mod typed_values;
 pub mod upload;

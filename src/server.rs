@@ -252,10 +252,12 @@ impl Server {
         let waiting = Waiting::new(cx);
         let progress = waiting.as_ref().map(|waiting| waiting as &dyn Progress);
         let caller = Caller { person, progress, document_bytes, ..self.caller(cx) };
+        let call = self.shared.dispatch.call(tool, arguments, caller);
+        let traces = self.shared.dispatch.client.traces();
         tokio::select! {
             // The call first, so that one given up before it began is recorded as well.
             biased;
-            called = self.shared.dispatch.call(tool, arguments, caller) => Ok(called),
+            called = traces.joined(|name| brought(cx, name), call) => Ok(called),
             // The record's guard writes the line of the dropped call.
             () = cx.ct.cancelled() => Err(ErrorData::internal_error("the call was cancelled", None)),
         }
@@ -308,6 +310,12 @@ fn one_page(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
 /// Whether the request is of the revision without sessions.
 fn is_modern(cx: &RequestContext<RoleServer>) -> bool {
     cx.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+/// What joins a caller's trace: a member of `_meta`, or else a header of the request.
+fn brought(cx: &RequestContext<RoleServer>, name: &str) -> Option<String> {
+    let header = || cx.extensions.get::<http::request::Parts>()?.headers.get(name)?.to_str().ok();
+    cx.meta.get(name).and_then(Value::as_str).or_else(header).map(str::to_owned)
 }
 
 /// When the client gives the call up, where it says so; MCP has no field for it, so it is one of ours.

@@ -133,11 +133,13 @@ async fn serve(args: HttpArgs, mut config: Config, options: Options) -> Ended {
     settings.callers = door((auth, oauth), &dispatch, &roster);
     let page = page((&dispatch.plans, &dispatch.audit), approvers, (waits, settings.allowed_hosts.clone()))?;
     settings.approvals = Some(Arc::new(page));
+    let traces = dispatch.client.traces().clone();
     let server = Server::new(dispatch, catalog, launchers, roster, recognition);
     let ready = |address| complain(&format!("listening on http://{address}/mcp"));
     let served = transport::serve_http(server, &settings, stop, ready).await;
     // Held until here: a simulator that is dropped stops.
     drop(simulator);
+    traces.end();
     served?;
     Ok(ExitCode::SUCCESS)
 }

@@ -23,9 +23,11 @@ pub(super) async fn run(mut config: Config, agent: Option<String>, options: Opti
     if let Some(reload) = reload {
         reload.start(&roster, &catalog);
     }
+    let traces = dispatch.client.traces().clone();
     let served = transport::serve_stdio(Server::new(dispatch, catalog, launchers, roster, recognition), stop).await;
     // Held until here: a simulator that is dropped stops.
     drop(simulator);
+    traces.end();
     served?;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,3 +17,4 @@ mod secrets;
 mod settings;
 mod signals;
 mod stdio;
+mod traces;
