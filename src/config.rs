@@ -249,10 +249,7 @@ fn checked(options: Options, secrets: Secrets, environment: Environment<'_>) -> 
         cors_origins: each("cors_origin", &values::trimmed(options.cors_origin), values::web_origin)?,
         max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX),
         session_timeout: Duration::from_secs(session_timeout),
-        trusted_proxies: values::trimmed(options.trusted_proxy.clone())
-            .iter()
-            .map(|text| values::network(text).map_err(|fault| ConfigError::invalid("trusted_proxy", fault)))
-            .collect::<Result<_, _>>()?,
+        trusted_proxies: trusted_proxies(&values::trimmed(options.trusted_proxy.clone()))?,
         scrapers: parsed("metrics", options.metrics.as_deref())?.unwrap_or_default(),
         policy: policy::Settings {
             enable_writes: options.enable_writes.unwrap_or_default(),
@@ -397,6 +394,12 @@ fn log(options: &Options) -> Result<Log, ConfigError> {
         }
     };
     Ok(Log { filter, json })
+}
+
+fn trusted_proxies(named: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |text: &String| values::network(text);
+    let networks: Result<_, String> = named.iter().map(network).collect();
+    networks.map_err(|fault| ConfigError::invalid("trusted_proxy", fault))
 }
 
 /// Whether the environment names a collector of traces; the SDK reads the rest of its variables by itself.

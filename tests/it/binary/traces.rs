@@ -83,7 +83,7 @@ fn number(value: &Value) -> Option<u64> {
 }
 
 /// A call that carries the caller's trace in its `_meta`.
-fn joined(tool: &str, arguments: Value) -> Value {
+fn joined(tool: &str, arguments: &Value) -> Value {
     let mut params = modern(json!({"name": tool, "arguments": arguments}));
     params["_meta"]["traceparent"] = traceparent().into();
     json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
@@ -96,7 +96,7 @@ async fn a_call_and_its_request_are_spans_of_the_callers_trace() {
         Served::at(collector.home().with("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=tests")).await;
     let id = "6a6b328004308879e7d43fff";
     let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "get_workflow")];
-    let call = served.post(&headers, &joined("get_workflow", json!({"workflow_id": id})));
+    let call = served.post(&headers, &joined("get_workflow", &json!({"workflow_id": id})));
     let result = message(call.send().await.unwrap()).await["result"].clone();
     assert_eq!(result["isError"], true, "{result}");
     let span = collector.span("execute_tool get_workflow").await;
@@ -138,7 +138,7 @@ async fn over_stdio_the_last_spans_are_sent_before_the_program_ends() {
     // Nothing is sent by the clock.
     let home = collector.home().with("OTEL_BSP_SCHEDULE_DELAY", "600000");
     let mut session = home.start(&["stdio"]);
-    let call = joined("list_users", json!({"limit": 1}));
+    let call = joined("list_users", &json!({"limit": 1}));
     let answer = session.request("tools/call", call["params"].clone()).await;
     assert!(
         answer["result"]["_meta"]["traceparent"].as_str().unwrap().starts_with(&format!("00-{TRACE}-")),
@@ -157,7 +157,7 @@ async fn without_a_collector_or_where_it_is_said_so_nothing_is_traced() {
         [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]
     {
         let mut session = collector.home().with(name, value).start(&["stdio"]);
-        let call = joined("list_users", json!({"limit": 1}));
+        let call = joined("list_users", &json!({"limit": 1}));
         let answer = session.request("tools/call", call["params"].clone()).await;
         assert!(answer["result"]["_meta"].get("traceparent").is_none(), "{name}: {answer}");
         session.hang_up();
