@@ -16,7 +16,7 @@ use rmcp::{
     service::RequestContext,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::is_modern;
 use crate::{
@@ -173,12 +173,31 @@ impl Person for Asker<'_> {
     }
 }
 
+/// Only a yes to this question counts: its form has nothing to fill in, so what fills in something answers another one.
 fn consent(answer: &ElicitResult) -> Consent {
-    if answer.action == ElicitationAction::Accept { Consent::Given } else { Consent::Refused }
+    let is_ours = answer.content.as_ref().is_none_or(|content| *content == Value::Null || *content == json!({}));
+    if is_ours && answer.action == ElicitationAction::Accept { Consent::Given } else { Consent::Refused }
 }
 
 /// A question that is answered by accepting or declining: there is nothing to fill in.
 fn form(question: &str) -> Option<ElicitRequestParams> {
     let requested_schema = serde_json::from_value(json!({ "type": "object", "properties": {} })).ok()?;
     Some(ElicitRequestParams::FormElicitationParams { meta: None, message: question.to_owned(), requested_schema })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_another_form_is_no_yes() {
+        let consent_to = |answer: Value| consent(&serde_json::from_value(answer).unwrap());
+        for empty in [json!({"action": "accept"}), json!({"action": "accept", "content": {}})] {
+            assert_eq!(consent_to(empty), Consent::Given);
+        }
+        for content in [json!({"cancel_it": "not yet"}), json!({"sure": true}), json!([]), json!("yes"), json!(false)] {
+            let answer = json!({"action": "accept", "content": content});
+            assert_eq!(consent_to(answer.clone()), Consent::Refused, "{answer}");
+        }
+    }
 }

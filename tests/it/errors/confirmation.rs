@@ -118,3 +118,20 @@ async fn an_answer_without_its_question_is_no_yes() {
     assert!(!matches!(answer, Ok(CallToolResponse::Complete(_))), "{answer:?}");
     assert_eq!(stage.writes().await, Vec::<Value>::new());
 }
+
+#[tokio::test]
+async fn a_yes_to_another_form_is_no_yes_and_uses_the_question_up() {
+    let (stage, arguments) = stage(Confirm::Auto, Some(ElicitationAction::Accept), true).await;
+    let (mut call, question) = question(&stage, &arguments).await;
+    call.request_state = question.request_state;
+    for content in [json!({"cancel_it": "not yet"}), json!({})] {
+        let answer = json!({"confirm": {"action": "accept", "content": content}});
+        call.input_responses = Some(serde_json::from_value(answer).unwrap());
+        let CallToolResponse::Complete(refused) = stage.client.call_tool_once(call.clone()).await.unwrap() else {
+            panic!("asked again")
+        };
+        let structured = refused.structured_content.unwrap();
+        assert_eq!(structured["error"]["code"], "confirmation_declined", "{content}");
+    }
+    assert_eq!(stage.writes().await, Vec::<Value>::new());
+}
