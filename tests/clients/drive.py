@@ -29,9 +29,9 @@ def flags(folder: Path) -> list[str]:
 
 
 @contextmanager
-def http_server(server: str, folder: Path):
+def http_server(server: str, folder: Path, *more: str):
     """A server on a free port; its URL is in the line that it writes when it is ready."""
-    command = [server, "http", "--listen", "127.0.0.1:0", *flags(folder)]
+    command = [server, "http", "--listen", "127.0.0.1:0", *flags(folder), *more]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         line = process.stderr.readline()

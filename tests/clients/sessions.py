@@ -4,6 +4,7 @@ Both check every result against the tool's output schema by themselves, so a cal
 """
 
 import os
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,12 +15,12 @@ MODERN = not SDK.startswith("1.")
 
 if MODERN:
     from mcp import Client, MCPError, StdioServerParameters
-    from mcp_types import ElicitResult
+    from mcp_types import ElicitResult, Implementation
 else:
     from mcp import ClientSession, McpError as MCPError, StdioServerParameters
     from mcp.client.stdio import stdio_client
     from mcp.client.streamable_http import streamable_http_client
-    from mcp.types import ElicitResult
+    from mcp.types import ElicitResult, Implementation
 
 
 @dataclass
@@ -31,18 +32,24 @@ class Result:
     content: list[Any]
 
 
+def yes() -> ElicitResult:
+    """What a person says who agrees to everything."""
+    return ElicitResult(action="accept", content={})
+
+
 class Session:
     """A session with a server, and how often a person was asked in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, says: Callable[[], ElicitResult]) -> None:
         self.questions: list[str] = []
         self.protocol = ""
+        self._says = says
         self._client: Any = None
 
-    async def say_yes(self, _context: Any, params: Any) -> Any:
-        """The person behind this client, who agrees to everything."""
+    async def person(self, _context: Any, params: Any) -> Any:
+        """The person behind this client."""
         self.questions.append(params.message)
-        return ElicitResult(action="accept", content={})
+        return self._says()
 
     def connected(self, client: Any, protocol: str) -> "Session":
         self._client, self.protocol = client, protocol
@@ -56,6 +63,10 @@ class Session:
         if MODERN:
             return Result(bool(result.is_error), result.structured_content, result.content)
         return Result(bool(result.isError), result.structuredContent, result.content)
+
+    async def round(self, tool: str, arguments: dict, **brought: Any) -> Any:
+        """One round of a call of 2026-07-28, as it came; `brought` are `input_responses` and `request_state`."""
+        return await self._client.session.call_tool(tool, arguments, **brought, allow_input_required=True)
 
     async def protocol_error(self, tool: str, arguments: dict) -> int | None:
         """The JSON-RPC error code of a call that is no tool call at all."""
@@ -71,13 +82,17 @@ def stdio_target(server: str, arguments: list[str]) -> StdioServerParameters:
 
 
 @asynccontextmanager
-async def open_session(target: Any):
-    """A session with the server behind a URL, or with one that is started for stdio."""
-    session = Session()
+async def open_session(target: Any, says: Callable[[], ElicitResult] = yes, name: str = "mcp", mode: str = "auto"):
+    """A session with the server behind a URL, or with one that is started for stdio.
+
+    `says` is the person behind the client, `name` what the client calls itself, `mode` how mcp 2.x chooses the revision.
+    """
+    session = Session(says)
+    options = {"elicitation_callback": session.person, "client_info": Implementation(name=name, version="1")}
     if MODERN:
-        async with Client(target, elicitation_callback=session.say_yes) as client:
+        async with Client(target, mode=mode, **options) as client:
             yield session.connected(client, client.session.protocol_version)
         return
     transport = streamable_http_client(target) if isinstance(target, str) else stdio_client(target)
-    async with transport as (read, write, *_), ClientSession(read, write, elicitation_callback=session.say_yes) as client:
+    async with transport as (read, write, *_), ClientSession(read, write, **options) as client:
         yield session.connected(client, (await client.initialize()).protocolVersion)
