@@ -66,6 +66,7 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
         None => return wrong(&mut report, "audit log", &ConfigError::NoStateDirectory),
         Some(target) => audit_log(target, &mut report)?,
     }
+    shared(&config, &mut report).await?;
     let kept = match assembly::kept_login(&config) {
         Ok(kept) => kept,
         Err(error) => return wrong(&mut report, "credentials", &error),
@@ -106,6 +107,17 @@ pub(super) async fn run(configured: Result<Config, ConfigError>) -> Ended {
 fn wrong(report: &mut Report, what: &str, error: &ConfigError) -> Ended {
     report.fail(&format!("{what}: {error}"))?;
     Ok(ExitCode::from(WRONG))
+}
+
+/// Whether the Redis that is configured answers.
+async fn shared(config: &Config, report: &mut Report) -> Result<(), CommandError> {
+    let Some(redis) = assembly::shared(config)?.redis else { return Ok(()) };
+    match redis.ping().await {
+        Ok(()) => report.ok("redis: answers"),
+        Err(why) => report.fail(&format!(
+            "redis: cannot be reached ({why}), so every write would be refused; check --redis (IRONCLAD_REDIS)"
+        )),
+    }
 }
 
 fn audit_log(target: &Target, report: &mut Report) -> Result<(), CommandError> {

@@ -80,6 +80,9 @@ async fn a_check_says_line_by_line_what_is_right() {
     let unreachable = Home::new().with("IRONCLAD_ACCESS_TOKEN", "t").with("IRONCLAD_BASE_URL", "http://127.0.0.1:9");
     let unreachable = unreachable.with("IRONCLAD_MAX_RETRIES", "0").run(&["check"]).await;
     assert_eq!(unreachable.code(), 1, "{}", unreachable.stdout);
+    let alone = Home::new().with("IRONCLAD_REDIS", "redis://127.0.0.1:9").run(&["check", "--simulator"]).await;
+    assert_eq!(alone.code(), 1, "{}", alone.stdout);
+    assert!(alone.stdout.contains("FAIL  redis: cannot be reached ("), "{}", alone.stdout);
 }
 
 #[tokio::test]

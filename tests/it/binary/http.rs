@@ -217,3 +217,14 @@ async fn it_ends_at_once_and_well_when_told_to() {
         assert_eq!(status.code(), Some(0), "{signal}");
     }
 }
+
+#[tokio::test]
+async fn readyz_tells_that_redis_cannot_be_reached() {
+    let home = Home::new().with("IRONCLAD_SIMULATOR", "true").with("IRONCLAD_REDIS", "redis://127.0.0.1:9");
+    let served = Served::at(home).await;
+    let ready = served.page("/readyz").await;
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let text = ready.text().await.unwrap();
+    assert!(text.starts_with("Redis cannot be reached: ") && text.contains("reads go on"), "{text}");
+    assert_eq!(served.page("/healthz").await.status(), StatusCode::OK);
+}
