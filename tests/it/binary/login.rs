@@ -16,7 +16,7 @@ use self::browser::{Browser, sign_in};
 use super::program::Home;
 
 /// Somebody who is not the acting user of the simulator's credentials.
-const IMANI: &str = "imani.bakari@simulator.example";
+pub(super) const IMANI: &str = "imani.bakari@simulator.example";
 
 async fn simulator() -> Simulator {
     let settings = simulator::Settings { rate_limits: false, ..simulator::Settings::default() };
@@ -24,7 +24,7 @@ async fn simulator() -> Simulator {
 }
 
 /// A home with the simulator's client and no acting user.
-fn home(simulator: &Simulator) -> Home {
+pub(super) fn home(simulator: &Simulator) -> Home {
     let credentials = simulator.credentials();
     Home::new()
         .with("IRONCLAD_BASE_URL", &simulator.base_url())
@@ -33,13 +33,13 @@ fn home(simulator: &Simulator) -> Home {
 }
 
 /// The files of kept logins.
-fn kept(home: &Home) -> Vec<PathBuf> {
+pub(super) fn kept(home: &Home) -> Vec<PathBuf> {
     let Ok(folder) = std::fs::read_dir(home.path("state/ironclad-mcp/logins")) else { return Vec::new() };
     let files = folder.map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
 }
 
-async fn control(simulator: &Simulator, path: &str, body: Value) {
+pub(super) async fn control(simulator: &Simulator, path: &str, body: Value) {
     let url = format!("{}/__simulator/{path}", simulator.base_url());
     reqwest::Client::new().post(url).json(&body).send().await.unwrap().error_for_status().unwrap();
 }

@@ -1,12 +1,15 @@
 //! Secrets stay out of every output, at the loudest log level too.
 
+use std::path::{Path, PathBuf};
+
 use ironclad_mcp::{
     roster::TokenHash,
     simulator::{self, Simulator},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{agents, http::Served, program::Home};
+use super::{agents, http::Served, login, program::Home};
+use crate::support::text;
 
 async fn simulator() -> Simulator {
     Simulator::start(([127, 0, 0, 1], 0).into(), simulator::Settings::default()).await.unwrap()
@@ -39,6 +42,13 @@ async fn everything_written(home: &Home) -> String {
         &["audit", "--format", "csv"],
         &["audit", "--verify"],
         &["audit", "--egress"],
+        &["approvals", "--all"],
+        &["approve", "aaaaaaaaaaaa"],
+        &["decline", "aaaaaaaaaaaa"],
+        &["approver", "list"],
+        &["approver", "remove", "nobody"],
+        &["demo"],
+        &["login", "--redirect-port", "99999"],
         &["logout"],
         &["http", "--listen", "0.0.0.0:0"],
     ] {
@@ -134,6 +144,42 @@ async fn no_token_of_a_caller_is_written() {
     assert!(written.contains("TRACE") && written.contains("list_users"), "{written}");
     for secret in [agent.as_str(), &approver, "MARKED"] {
         assert!(!written.contains(secret), "{secret}");
+    }
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn a_login_leaves_its_tokens_in_the_token_store_alone() {
+    let simulator = simulator().await;
+    let home = login::home(&simulator).with("RUST_LOG", "trace");
+    let browser = login::browser::Browser::start(&home, &["--redirect-port", "0"]).await;
+    let page = browser.allow(login::IMANI).await;
+    let ended = browser.ended().await;
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let mut written = page + &ended.stdout + &ended.stderr;
+    let store = login::kept(&home).remove(0);
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let login: Value = serde_json::from_slice(&std::fs::read(&store).unwrap()).unwrap();
+        let pair = &login["tokens"]["plain"];
+        tokens.extend(["access", "refresh"].map(|name| text(&pair[name]).to_owned()));
+        // The next pair.
+        login::control(&simulator, "tokens/expire", Value::Null).await;
+        let called = home.run(&["call", "list_users", "--args", r#"{"limit": 1}"#]).await;
+        assert_eq!(called.code(), 0, "{}", called.stderr);
+        written.push_str(&(called.stdout + &called.stderr));
+    }
+    tokens.push(simulator.credentials().client_secret);
+    assert!(written.contains("TRACE") && tokens.iter().all(|token| token.len() > 20), "{tokens:?}");
+    let elsewhere = files(&home.path("")).into_iter().filter(|path| *path != store);
+    elsewhere.for_each(|path| written.push_str(&String::from_utf8_lossy(&std::fs::read(path).unwrap())));
+    for token in tokens {
+        assert!(!written.contains(&token), "{token}");
     }
 }
 

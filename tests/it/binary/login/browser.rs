@@ -14,23 +14,23 @@ use crate::binary::program::{Ended, Home};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `login`, and the browser of whoever ran it.
-pub(super) struct Browser {
+pub(in crate::binary) struct Browser {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     seen: String,
     /// The page that `login` printed.
-    pub(super) page: Url,
+    pub(in crate::binary) page: Url,
     http: reqwest::Client,
 }
 
 impl Browser {
     /// Runs `login` that keeps its tokens in a file, and reads the page that it prints.
-    pub(super) async fn start(home: &Home, arguments: &[&str]) -> Self {
+    pub(in crate::binary) async fn start(home: &Home, arguments: &[&str]) -> Self {
         Self::keeping(home, "file", arguments).await
     }
 
     /// Runs `login` that keeps its tokens somewhere, and reads the page that it prints.
-    pub(super) async fn keeping(home: &Home, place: &str, arguments: &[&str]) -> Self {
+    pub(in crate::binary) async fn keeping(home: &Home, place: &str, arguments: &[&str]) -> Self {
         let command = [&["login", "--no-browser", "--keep-in", place], arguments].concat();
         let mut child = home.command(&command).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -56,26 +56,26 @@ impl Browser {
         self.page.query_pairs().find(|(known, _)| known == name).unwrap().1.into_owned()
     }
 
-    pub(super) fn redirect(&self) -> String {
+    pub(in crate::binary) fn redirect(&self) -> String {
         self.parameter("redirect_uri")
     }
 
-    pub(super) fn state(&self) -> String {
+    pub(in crate::binary) fn state(&self) -> String {
         self.parameter("state")
     }
 
     /// What the browser shows of a page.
-    pub(super) async fn visit(&self, url: &str) -> String {
+    pub(in crate::binary) async fn visit(&self, url: &str) -> String {
         self.http.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// Presses Allow, and shows the page at the end of all redirects.
-    pub(super) async fn allow(&self, user: &str) -> String {
+    pub(in crate::binary) async fn allow(&self, user: &str) -> String {
         self.follow(&[("consent", "allow"), ("user", user)]).await
     }
 
     /// Presses Deny.
-    pub(super) async fn deny(&self) -> String {
+    pub(in crate::binary) async fn deny(&self) -> String {
         self.follow(&[("consent", "deny")]).await
     }
 
@@ -96,21 +96,21 @@ impl Browser {
     }
 
     /// The address of the page after Allow, which a browser elsewhere cannot reach.
-    pub(super) async fn last_page(&self, user: &str) -> String {
+    pub(in crate::binary) async fn last_page(&self, user: &str) -> String {
         let mut url = self.page.clone();
         url.query_pairs_mut().extend_pairs([("consent", "allow"), ("user", user)]);
         let reply = self.http.get(url).send().await.unwrap();
         reply.headers()[header::LOCATION].to_str().unwrap().to_owned()
     }
 
-    pub(super) async fn paste(&mut self, line: &str) {
+    pub(in crate::binary) async fn paste(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
         stdin.flush().await.unwrap();
     }
 
     /// Waits for `login` to end.
-    pub(super) async fn ended(mut self) -> Ended {
+    pub(in crate::binary) async fn ended(mut self) -> Ended {
         let ending = async {
             while let Some(line) = self.stdout.next_line().await.unwrap() {
                 self.seen.push_str(&line);
