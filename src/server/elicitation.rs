@@ -173,10 +173,14 @@ impl Person for Asker<'_> {
     }
 }
 
-/// Only a yes to this question counts: its form has nothing to fill in, so what fills in something answers another one.
+/// Only a plain yes counts: the form has nothing to fill in, so whatever a client fills in all the same must say yes as well.
 fn consent(answer: &ElicitResult) -> Consent {
-    let is_ours = answer.content.as_ref().is_none_or(|content| *content == Value::Null || *content == json!({}));
-    if is_ours && answer.action == ElicitationAction::Accept { Consent::Given } else { Consent::Refused }
+    let says_yes = match &answer.content {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(members)) => members.values().all(|value| *value == Value::Bool(true)),
+        Some(_) => false,
+    };
+    if says_yes && answer.action == ElicitationAction::Accept { Consent::Given } else { Consent::Refused }
 }
 
 /// A question that is answered by accepting or declining: there is nothing to fill in.
@@ -190,12 +194,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_to_another_form_is_no_yes() {
+    fn an_answer_that_fills_in_anything_but_a_yes_is_no_yes() {
         let consent_to = |answer: Value| consent(&serde_json::from_value(answer).unwrap());
-        for empty in [json!({"action": "accept"}), json!({"action": "accept", "content": {}})] {
-            assert_eq!(consent_to(empty), Consent::Given);
+        assert_eq!(consent_to(json!({"action": "accept"})), Consent::Given);
+        for content in [json!({}), json!({"confirm": true})] {
+            assert_eq!(consent_to(json!({"action": "accept", "content": content})), Consent::Given);
         }
-        for content in [json!({"cancel_it": "not yet"}), json!({"sure": true}), json!([]), json!("yes"), json!(false)] {
+        for content in [json!({"cancel_it": "not yet"}), json!({"sure": true, "now": false}), json!([]), json!("yes"), json!(false)] {
             let answer = json!({"action": "accept", "content": content});
             assert_eq!(consent_to(answer.clone()), Consent::Refused, "{answer}");
         }
