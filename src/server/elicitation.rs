@@ -200,7 +200,13 @@ mod tests {
         for content in [json!({}), json!({"confirm": true})] {
             assert_eq!(consent_to(json!({"action": "accept", "content": content})), Consent::Given);
         }
-        for content in [json!({"cancel_it": "not yet"}), json!({"sure": true, "now": false}), json!([]), json!("yes"), json!(false)] {
+        for content in [
+            json!({"cancel_it": "not yet"}),
+            json!({"sure": true, "now": false}),
+            json!([]),
+            json!("yes"),
+            json!(false),
+        ] {
             let answer = json!({"action": "accept", "content": content});
             assert_eq!(consent_to(answer.clone()), Consent::Refused, "{answer}");
         }
