@@ -236,7 +236,9 @@ impl Dispatch {
     ) -> Result<Reached, CallError> {
         let name = counted_as(tool);
         let (timer, span) = (self.client.metrics().call(name), self.client.traces().call(name));
-        let mut reached = span.around(self.recorded(tool, arguments, caller)).await;
+        // On the heap: every future around it holds it, and would be as large again.
+        let recorded: BoxFuture<'_, _> = Box::pin(self.recorded(tool, arguments, caller));
+        let mut reached = span.around(recorded).await;
         let code = match &reached {
             Ok(Reached::Answer(_)) => "ok",
             Ok(Reached::Question) => "input_required",

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -44,9 +44,16 @@ pub(super) fn read(log: &Path) -> Option<Head> {
     serde_json::from_slice(&std::fs::read(path_of(log)).ok()?).ok()
 }
 
+/// About what a head takes; a larger one is read in several pieces.
+const USUAL: usize = 256;
+
 /// An open head.
 #[derive(Debug)]
-pub(super) struct HeadFile(File);
+pub(super) struct HeadFile {
+    file: File,
+    /// How long it was when it was last read.
+    length: usize,
+}
 
 impl HeadFile {
     /// Opens it, and makes it where there is none.
@@ -55,30 +62,88 @@ impl HeadFile {
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path_of(log)).map(Self)
+        Ok(Self { file: options.open(path_of(log))?, length: 0 })
     }
 
     pub(super) fn lock(&self) -> io::Result<()> {
-        self.0.lock()
+        self.file.lock()
     }
 
     pub(super) fn unlock(&self) -> io::Result<()> {
-        self.0.unlock()
+        self.file.unlock()
     }
 
     /// `None` where it is new, or broken.
     pub(super) fn read(&mut self) -> io::Result<Option<Head>> {
-        let mut text = Vec::with_capacity(128);
-        self.0.seek(SeekFrom::Start(0))?;
-        self.0.read_to_end(&mut text)?;
+        let mut text = vec![0; USUAL];
+        let mut taken = 0;
+        // A whole piece may have more behind it.
+        while let Some(free) = text.get_mut(taken..).filter(|free| !free.is_empty()) {
+            let read = read_at(&mut self.file, free, taken as u64)?;
+            taken += read;
+            if read == 0 || taken < text.len() {
+                break;
+            }
+            text.resize(text.len() * 2, 0);
+        }
+        text.truncate(taken);
+        self.length = taken;
         Ok(serde_json::from_slice(&text).ok())
     }
 
     pub(super) fn write(&mut self, head: &Head) -> io::Result<()> {
         let text = serde_json::to_vec(head)?;
-        self.0.seek(SeekFrom::Start(0))?;
-        self.0.write_all(&text)?;
+        write_all_at(&mut self.file, &text)?;
         // A head only grows, but for one that somebody else wrote.
-        if self.0.metadata()?.len() > text.len() as u64 { self.0.set_len(text.len() as u64) } else { Ok(()) }
+        if self.length > text.len() {
+            self.file.set_len(text.len() as u64)?;
+        }
+        self.length = text.len();
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &mut File, into: &mut [u8], place: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, into, place)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &mut File, text: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, text, 0)
+}
+
+#[cfg(not(unix))]
+fn read_at(file: &mut File, into: &mut [u8], place: u64) -> io::Result<usize> {
+    use io::{Read as _, Seek as _};
+    file.seek(io::SeekFrom::Start(place))?;
+    file.read(into)
+}
+
+#[cfg(not(unix))]
+fn write_all_at(file: &mut File, text: &[u8]) -> io::Result<()> {
+    use io::{Seek as _, Write as _};
+    file.seek(io::SeekFrom::Start(0))?;
+    file.write_all(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_of_any_length_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("audit.jsonl");
+        let loss = |n: usize| Loss { found: "t".into(), last: format!("{n:064}"), after: "a".repeat(64) };
+        let mut one = HeadFile::open(&log).unwrap();
+        assert_eq!(one.read().unwrap(), None);
+        let mut other = HeadFile::open(&log).unwrap();
+        for losses in [0, 1, 2, 3, 40, 1, 0] {
+            let head = Head { hash: "h".repeat(64), lost: (0..losses).map(loss).collect() };
+            one.read().unwrap();
+            one.write(&head).unwrap();
+            assert_eq!((other.read().unwrap(), read(&log)), (Some(head.clone()), Some(head)), "{losses}");
+        }
     }
 }
