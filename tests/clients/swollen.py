@@ -12,10 +12,11 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from large import LIMIT_MB, start_simulator
+from large import start_simulator
 from memory import Server, peak_mb
 from simulator import LargeDocument, base_url
 
+LIMIT_MB = 60.0
 MUTUAL_NDA = "5f0375c4cdc1927c5c4ed001"
 FAULTS = ["endless", "bomb:mb=2048", "headers"]
 
