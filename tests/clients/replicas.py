@@ -103,6 +103,16 @@ def replica(folder, number, port, environment):
     return process
 
 
+def end(process):
+    """Asks first: nginx that is killed leaves its workers behind, with our output open."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def nginx(folder, port, ports):
     """The shipped configuration, with the test's ports and without its certificate."""
     conf = (PROJECT / "deploy/nginx.conf").read_text()
@@ -275,5 +285,4 @@ with tempfile.TemporaryDirectory() as name:
         main(pathlib.Path(name))
     finally:
         for process in running:
-            process.kill()
-            process.wait()
+            end(process)
