@@ -4,8 +4,11 @@
 //! The verified [`Agent`] goes into the request's extensions; the token itself goes no further than here.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt;
-use rmcp::transport::streamable_http_server::session::SessionManager;
+use rmcp::transport::{common::server_side_http::SessionId, streamable_http_server::session::SessionManager};
 
 use super::{oauth::ResourceServer, sessions::Sessions};
 use crate::{agents::Agent, roster::LiveRoster};
@@ -29,7 +32,7 @@ const SESSION: &str = "mcp-session-id";
 const METHOD: &str = "mcp-method";
 const LISTEN: &str = "subscriptions/listen";
 
-/// After so many sessions, those that ended are looked for.
+/// From so many sessions on, those that ended are looked for now and then.
 const SWEEP: usize = 64;
 
 /// Which tokens are taken.
@@ -90,27 +93,43 @@ struct Owner {
     identity: String,
 }
 
+/// Forgets the owners of sessions that ended: those that had one `before` it was looked which are `live`. A session that was
+/// begun meanwhile is not among either.
+fn sweep(owners: &mut HashMap<String, Owner>, before: &HashSet<String>, live: &HashSet<SessionId>) {
+    owners.retain(|id, _| live.contains(id.as_str()) || !before.contains(id));
+}
+
 /// Whoever may call, and whose the sessions are.
 pub(super) struct Callers {
     check: CallerCheck,
     sessions: Arc<Sessions>,
     owners: Mutex<HashMap<String, Owner>>,
+    /// How many owners there are when sessions that ended are looked for next.
+    sweep_at: AtomicUsize,
 }
 
 impl Callers {
     /// Those whose tokens are taken, without any session yet.
     pub(super) fn new(check: CallerCheck, sessions: Arc<Sessions>) -> Arc<Self> {
-        Arc::new(Self { check, sessions, owners: Mutex::default() })
+        Arc::new(Self { check, sessions, owners: Mutex::default(), sweep_at: AtomicUsize::new(SWEEP) })
     }
 
     fn owners(&self) -> std::sync::MutexGuard<'_, HashMap<String, Owner>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The sessions that there are owners of, where it is time to look for those that ended.
+    fn due(&self) -> Option<HashSet<String>> {
+        let owners = self.owners();
+        (owners.len() >= self.sweep_at.load(Ordering::Relaxed)).then(|| owners.keys().cloned().collect())
+    }
+
     async fn bind(&self, session: &str, agent: &Agent) {
-        if self.owners().len() >= SWEEP {
+        if let Some(before) = self.due() {
             let live = self.sessions.ids().await;
-            self.owners().retain(|id, _| live.contains(id.as_str()));
+            let mut owners = self.owners();
+            sweep(&mut owners, &before, &live);
+            self.sweep_at.store(SWEEP.max(owners.len() * 2), Ordering::Relaxed);
         }
         let owner = Owner { agent: agent.name.clone(), identity: agent.identity().to_owned() };
         self.owners().insert(session.to_owned(), owner);
@@ -201,6 +220,17 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         headers
+    }
+
+    #[test]
+    fn a_session_that_began_while_it_was_looked_keeps_its_owner() {
+        let owner = || Owner { agent: "a".into(), identity: "a".into() };
+        let mut owners: HashMap<String, Owner> = ["lives", "ended", "new"].map(|id| (id.to_owned(), owner())).into();
+        let before = ["lives", "ended"].map(str::to_owned).into();
+        sweep(&mut owners, &before, &[SessionId::from("lives")].into());
+        let mut left: Vec<&String> = owners.keys().collect();
+        left.sort();
+        assert_eq!(left, ["lives", "new"]);
     }
 
     #[test]

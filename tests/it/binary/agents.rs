@@ -328,3 +328,17 @@ async fn an_agent_uses_its_share_of_the_budget_and_leaves_the_rest_to_others() {
         assert!(launch(WRITER).await["id"].is_string(), "the other agent has the rest");
     }
 }
+
+/// While sessions that ended are looked for, others begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_begin_at_once_all_stay_with_their_agent() {
+    let company = company().await;
+    let served = Served::at(home(&both()).at(&company)).await;
+    let sessions = futures_util::future::join_all((0..300).map(|_| session(&served, WRITER))).await;
+    for answer in futures_util::future::join_all(sessions.iter().map(|id| in_session(&served, WRITER, id))).await {
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    for stranger in futures_util::future::join_all(sessions.iter().map(|id| in_session(&served, READER, id))).await {
+        assert_eq!(stranger.status(), StatusCode::NOT_FOUND);
+    }
+}
