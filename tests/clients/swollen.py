@@ -16,7 +16,7 @@ from large import start_simulator
 from memory import Server, peak_mb
 from simulator import LargeDocument, base_url
 
-LIMIT_MB = 60.0
+LIMIT_MB = 80.0
 MUTUAL_NDA = "5f0375c4cdc1927c5c4ed001"
 FAULTS = ["endless", "bomb:mb=2048", "headers"]
 
