@@ -283,15 +283,15 @@ impl Client {
         let door = self.door().map_err(Failure::NeverArrived)?;
         let mut token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         let queued = Instant::now();
-        let mut place = self.place(request, trip).await?;
+        let bucket = Bucket::of(request.api, request.method, &request.path);
+        let mut place = self.place(bucket, trip).await?;
         if queued.elapsed() >= LONG_WAIT {
             // Meanwhile it may have ended.
             token = self.auth.token(door, trip.refused_token.as_ref()).await.map_err(Failure::NoToken)?;
         }
         let began = Instant::now();
-        let bucket = Bucket::of(request.api, request.method, &request.path).name();
         let (mut timer, mut span) =
-            (self.metrics.request(bucket), self.traces.request(request.method.as_str(), bucket));
+            (self.metrics.request(bucket.name()), self.traces.request(request.method.as_str(), bucket.name()));
         let reply = self.reply(door, request, (&token, receiver.is_document()), (trip, &mut place)).await;
         let (mut reply, head) = match reply {
             Ok(reply) => {
@@ -336,20 +336,13 @@ impl Client {
     }
 
     /// A place in the budget, if there is one to keep to.
-    async fn place(&self, request: &Request, trip: &mut Trip<'_>) -> Result<Option<Place<'_>>, Failure> {
+    async fn place(&self, bucket: Bucket, trip: &mut Trip<'_>) -> Result<Option<Place<'_>>, Failure> {
         let Some(limiter) = &self.limiter else { return Ok(None) };
         let began = Instant::now();
         let patience = self.settings.patience.longest_wait.saturating_sub(trip.queued);
         let until = began + trip.left(began).map_or(patience, |left| left.min(patience));
         let Errand { agent, share, progress, .. } = trip.errand;
-        let turn = Turn {
-            bucket: Bucket::of(request.api, request.method, &request.path),
-            agent,
-            share,
-            sent_back: trip.sent_back,
-            until,
-            progress,
-        };
+        let turn = Turn { bucket, agent, share, sent_back: trip.sent_back, until, progress };
         let place = limiter.admit(turn).await;
         trip.queued += began.elapsed();
         place.map(Some).map_err(Failure::OverBudget)

@@ -165,7 +165,8 @@ fn agent_digest(agent: &str) -> String {
     short(&Sha256::digest(agent.as_bytes()), 8)
 }
 
-fn short(bytes: &[u8], most: usize) -> String {
+/// The first bytes of a digest, in hexadecimal digits.
+pub(crate) fn short(bytes: &[u8], most: usize) -> String {
     bytes.iter().take(most).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -29,7 +29,10 @@ use tokio::{
 };
 
 pub use self::{address::Address, budget::SharedBudget};
-use crate::approvals::{INCARNATION_LETTERS, letters, new_id};
+use crate::{
+    approvals::{INCARNATION_LETTERS, letters, new_id},
+    plan::short,
+};
 
 /// How long Redis may take for an answer, or for a connection.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -85,8 +88,7 @@ impl Redis {
     pub fn new(address: &Address, (origin, client_id): (&str, &str)) -> io::Result<Self> {
         let client = Client::open(address.expose()).map_err(|error| io::Error::other(error.category()))?;
         let account = Sha256::digest(format!("{} {origin} {client_id}", origin.len()));
-        let account: String = account.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let prefix = format!("{{ironclad-mcp:{account}}}:");
+        let prefix = format!("{{ironclad-mcp:{}}}:", short(&account, 8));
         Ok(Self { client, prefix, replica: new_id()?, link: Mutex::default(), met: Lock::default() })
     }
 

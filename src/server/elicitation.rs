@@ -22,6 +22,7 @@ use super::is_modern;
 use crate::{
     dispatch::{Consent, Person, Plans, Question},
     keys::{Key, Ring, derived},
+    plan::short,
 };
 
 /// How long a question waits for its answer.
@@ -68,7 +69,7 @@ struct State {
 /// Seals what a client brings back with the first key, and opens it with any.
 pub(super) fn codec(keys: &Ring) -> RequestStateCodec {
     // A sealed state names its key, and may not tell anything of it.
-    let name = |key| derived(key, "ironclad-mcp key name 1").iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = |key| short(&derived(key, "ironclad-mcp key name 1"), 8);
     let named: Vec<(String, &Key)> = keys.all().map(|key| (name(key), key)).collect();
     let first: String = name(keys.first());
     RequestStateCodec::new_with_keyring(&first, named).unwrap_or_else(|error| {
