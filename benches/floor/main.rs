@@ -41,6 +41,22 @@ fn main() -> Fallible<()> {
             return runtime.block_on(minimal::serve((*origin).to_owned(), rest.first().map(|at| (*at).to_owned())));
         }
         ["--serve-proxy", origin, address] => return runtime.block_on(proxy::serve(origin, address)),
+        // For a profiler: the stand-in for Ironclad alone, and a crowd against a server that runs already.
+        ["--upstream"] => {
+            return runtime.block_on(async {
+                println!("{}", upstream().await?);
+                std::future::pending().await
+            });
+        }
+        ["--load", url] => {
+            let figures = runtime.block_on(load(&reqwest::Client::new(), url, TOKEN))?;
+            println!("{} calls/s, p50 {:?}, p99 {:?}", figures.calls_per_second, figures.p50, figures.p99);
+            return Ok(());
+        }
+        ["--crowd", era, url] => {
+            let era = if *era == "legacy" { crowd::Era::Legacy } else { crowd::Era::Modern };
+            return runtime.block_on(crowd::calls(era, &reqwest::Client::new(), url, TOKEN));
+        }
         _ => {}
     }
     let upstream = runtime.block_on(upstream())?;
@@ -222,36 +238,11 @@ impl Peer {
 
     async fn http_calls(&self) -> Fallible<Figures> {
         let (child, url, client) = self.serve().await?;
-        let (began, cpu) = (Instant::now(), cpu_seconds(child.0.id())?);
-        let (until, token) = (began + Duration::from_secs(HTTP_SECONDS), self.token);
-        let clients: Vec<_> = (0..HTTP_CLIENTS)
-            .map(|_| {
-                let (client, url) = (client.clone(), url.clone());
-                tokio::spawn(async move {
-                    let mut times = Vec::new();
-                    while Instant::now() < until {
-                        let began = Instant::now();
-                        modern_call(&client, &url, token).await.expect("an answer");
-                        times.push(began.elapsed());
-                    }
-                    times
-                })
-            })
-            .collect();
-        let mut times = Vec::new();
-        for client in clients {
-            times.extend(client.await?);
-        }
-        let (time, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(child.0.id())? - cpu);
-        times.sort();
-        let (calls, at) = (times.len() as f64, |part: usize| times.get(times.len() * part / 100).copied());
-        Ok(Figures {
-            calls_per_second: calls / time,
-            cpu_micros: cpu * 1e6 / calls,
-            megabytes: megabytes(child.0.id(), "VmRSS")?,
-            p50: at(50).unwrap_or_default(),
-            p99: at(99).unwrap_or_default(),
-        })
+        let cpu = cpu_seconds(child.0.id())?;
+        let load = load(&client, &url, self.token).await?;
+        let cpu = cpu_seconds(child.0.id())? - cpu;
+        let cpu_micros = cpu * 1e6 / (load.calls_per_second * HTTP_SECONDS as f64);
+        Ok(Figures { cpu_micros, megabytes: megabytes(child.0.id(), "VmRSS")?, ..load })
     }
 
     /// The most memory that it takes with a crowd of one era at once.
@@ -260,6 +251,34 @@ impl Peer {
         crowd::calls(era, &client, &url, self.token).await?;
         megabytes(child.0.id(), "VmHWM")
     }
+}
+
+/// What clients that call again and again get out of a server.
+async fn load(client: &reqwest::Client, url: &str, token: &'static str) -> Fallible<Figures> {
+    let began = Instant::now();
+    let until = began + Duration::from_secs(HTTP_SECONDS);
+    let clients: Vec<_> = (0..HTTP_CLIENTS)
+        .map(|_| {
+            let (client, url) = (client.clone(), url.to_owned());
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                while Instant::now() < until {
+                    let began = Instant::now();
+                    modern_call(&client, &url, token).await.expect("an answer");
+                    times.push(began.elapsed());
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for client in clients {
+        times.extend(client.await?);
+    }
+    let calls_per_second = times.len() as f64 / began.elapsed().as_secs_f64();
+    times.sort();
+    let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default();
+    Ok(Figures { calls_per_second, p50: at(50), p99: at(99), ..Figures::default() })
 }
 
 async fn modern_call(client: &reqwest::Client, url: &str, token: &str) -> Fallible<()> {
