@@ -117,7 +117,7 @@ impl AuditLog {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.target {
             Target::Stderr => state.append_to(&mut io::stderr().lock(), line),
-            Target::File(path) if is_device(path) => {
+            Target::File(path) if state.place.is_none() && is_device(path) => {
                 state.append_to(&mut OpenOptions::new().append(true).open(path)?, line)
             }
             Target::File(path) => {
