@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rmcp::{
     Peer, RoleServer,
-    model::{Extensions, Implementation, SubscriptionFilter},
+    model::{Extensions, Implementation, ServerNotification, SubscriptionFilter},
     service::{RequestContext, ServiceError, SubscriptionSendError, SubscriptionSink},
 };
 use serde_json::{Value, json};
@@ -55,6 +55,14 @@ impl Server {
         }
     }
 
+    /// Who opens a session over HTTP.
+    pub(crate) fn opener(&self, extensions: &Extensions, client: &Implementation) -> Agent {
+        match &self.shared.recognition {
+            Recognition::Anybody(transport) => self.anybody(own_name(Some(client), transport)),
+            Recognition::Named(_) | Recognition::Verified => self.recognised(extensions),
+        }
+    }
+
     /// Who sends a notification.
     pub(super) fn sender(&self, extensions: &Extensions) -> Agent {
         match &self.shared.recognition {
@@ -79,17 +87,36 @@ impl Server {
         agent.unwrap_or_else(nobody)
     }
 
+    /// The lists of an agent as they are, unless its launch tools are still to come: the first ones are no change, since
+    /// whoever lists the tools before they are there waits for them.
+    pub(crate) fn seen_at_once(&self, agent: &Agent) -> Option<Seen> {
+        (!self.launches(agent)).then(|| self.seen(agent))
+    }
+
+    /// Watches the lists of an agent that was last told of them as `before`.
+    pub(crate) async fn watched_by(self, agent: Agent, before: Option<Seen>) -> Listing {
+        if before.is_none() && self.launches(&agent) {
+            self.shared.launchers.ready(&agent).await;
+        }
+        let mut listing = self.watch(agent);
+        if let Some(before) = before {
+            listing.is_due = before != listing.seen;
+            listing.seen = before;
+        }
+        listing
+    }
+
     /// Watches the lists that an agent sees.
-    pub(super) fn watch(&self, agent: Agent) -> Listing<'_> {
+    pub(super) fn watch(&self, agent: Agent) -> Listing {
         let (launches, roster) = (self.shared.launchers.changes(), self.shared.roster.changes());
         let mut grants = self.shared.dispatch.client.grants();
         grants.mark_unchanged();
         let seen = self.seen(&agent);
-        Listing { server: self, agent, seen, launches, roster, grants, is_gone: false }
+        Listing { server: self.clone(), agent, seen, launches, roster, grants, is_due: false, is_gone: false }
     }
 
     /// What an agent sees of each list, in the order of [`List::ALL`].
-    fn seen(&self, agent: &Agent) -> [[u8; 32]; 3] {
+    fn seen(&self, agent: &Agent) -> Seen {
         let granted: Vec<_> = self.shared.catalog.all().filter(|tool| self.publishes(tool, agent)).collect();
         let typed = self.shared.launchers.published(agent);
         let typed = typed.iter().filter(|tool| self.publishes(tool, agent)).map(|tool| {
@@ -101,7 +128,7 @@ impl Server {
         let grants = prompts::Grants { catalog: &self.shared.catalog, grants: &grants };
         let prompts = digest(self.shared.prompts.granted(&grants).map(|prompt| json!([prompt.name])));
         let resources = granted.iter().filter_map(|tool| tool.entry.resource.as_ref());
-        [tools, prompts, digest(resources.map(|resource| json!([resource.uri])))]
+        Seen([tools, prompts, digest(resources.map(|resource| json!([resource.uri])))])
     }
 }
 
@@ -111,9 +138,13 @@ fn digest(items: impl Iterator<Item = Value>) -> [u8; 32] {
     digest.finalize().into()
 }
 
+/// What somebody sees of each list, in the order of [`List::ALL`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen([[u8; 32]; 3]);
+
 /// A list that a client may be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum List {
+pub(crate) enum List {
     /// tools/list
     Tools,
     /// prompts/list
@@ -135,13 +166,18 @@ impl List {
         wanted == Some(true)
     }
 
+    /// What tells a client that it changed.
+    pub(crate) fn notification(self) -> ServerNotification {
+        match self {
+            Self::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
+            Self::Prompts => ServerNotification::PromptListChangedNotification(Default::default()),
+            Self::Resources => ServerNotification::ResourceListChangedNotification(Default::default()),
+        }
+    }
+
     /// Tells the client of a session.
     pub(super) async fn tell(self, peer: &Peer<RoleServer>) -> Result<(), ServiceError> {
-        match self {
-            Self::Tools => peer.notify_tool_list_changed().await,
-            Self::Prompts => peer.notify_prompt_list_changed().await,
-            Self::Resources => peer.notify_resource_list_changed().await,
-        }
+        peer.send_notification(self.notification()).await
     }
 
     /// Tells a client that listens on a stream of its own, if it asked for this.
@@ -156,24 +192,32 @@ impl List {
 }
 
 /// The lists that one agent sees, while somebody waits for them to change.
-pub(super) struct Listing<'a> {
-    server: &'a Server,
+pub(crate) struct Listing {
+    server: Server,
     agent: Agent,
-    seen: [[u8; 32]; 3],
+    seen: Seen,
     launches: watch::Receiver<u64>,
     roster: watch::Receiver<Arc<Roster>>,
     /// A token may turn out to lack a scope.
     grants: watch::Receiver<Arc<Grants>>,
+    /// Whether it is another one already.
+    is_due: bool,
     /// Whether the agent was taken out, and sees nothing any more.
     pub(super) is_gone: bool,
 }
 
-impl Listing<'_> {
+impl Listing {
+    /// What was seen when [`changed`](Self::changed) was last asked.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// Waits until some list is another one, and says which; `None` where the server ends.
-    pub(super) async fn changed(&mut self) -> Option<Vec<List>> {
+    pub(crate) async fn changed(&mut self) -> Option<Vec<List>> {
         let shared = &self.server.shared;
         loop {
             tokio::select! {
+                () = std::future::ready(()), if std::mem::take(&mut self.is_due) => {}
                 changed = self.launches.changed() => changed.ok()?,
                 changed = self.grants.changed() => changed.ok()?,
                 changed = self.roster.changed() => changed.ok()?,
@@ -188,7 +232,7 @@ impl Listing<'_> {
             if !self.is_gone {
                 self.agent = now;
             }
-            let differs = before.iter().zip(&self.seen).map(|(before, now)| before != now);
+            let differs = before.0.iter().zip(&self.seen.0).map(|(before, now)| before != now);
             let news: Vec<List> =
                 List::ALL.into_iter().zip(differs).filter_map(|(list, new)| new.then_some(list)).collect();
             if goes || !news.is_empty() {

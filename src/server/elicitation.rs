@@ -18,7 +18,7 @@ use rmcp::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::is_modern;
+use super::{is_modern, place::Place};
 use crate::{
     dispatch::{Consent, Person, Plans, Question},
     keys::{Key, Ring, derived},
@@ -51,8 +51,8 @@ pub(super) struct Asker<'a> {
 }
 
 enum Era {
-    /// The server sends the question.
-    Legacy(Peer<RoleServer>),
+    /// The server sends the question, and waits.
+    Legacy(Peer<RoleServer>, Option<Place>),
     /// The call is repeated with the answer.
     Modern { said: Option<(Consent, State)>, asked: Mutex<Option<(String, State)>> },
 }
@@ -96,7 +96,8 @@ impl<'a> Asker<'a> {
         }
         let bound_to = json!(["tools/call", way.agent, request.name, arguments]).to_string();
         if !is_modern(cx) {
-            return Ok(Some(Self { way, bound_to, era: Era::Legacy(cx.peer.clone()) }));
+            let era = Era::Legacy(cx.peer.clone(), Place::taken(&cx.extensions));
+            return Ok(Some(Self { way, bound_to, era }));
         }
         let mut said = None;
         if let Some(state) = &request.request_state {
@@ -145,7 +146,10 @@ impl Person for Asker<'_> {
     fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Consent> {
         Box::pin(async move {
             match &self.era {
-                Era::Legacy(peer) => {
+                Era::Legacy(peer, place) => {
+                    if let Some(place) = place {
+                        place.leave();
+                    }
                     let Some(form) = form(question.text) else { return Consent::Refused };
                     match tokio::time::timeout(PATIENCE, peer.create_elicitation(form)).await {
                         Ok(Ok(answer)) => consent(&answer),
@@ -170,7 +174,7 @@ impl Person for Asker<'_> {
     }
 
     fn is_waited_for(&self) -> bool {
-        matches!(self.era, Era::Legacy(_))
+        matches!(self.era, Era::Legacy(..))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Tells a client that asked for it how a long call goes on, by MCP's progress notifications.
+//! Tells a client that asked for it how a long call goes on, by MCP's progress notifications. A call that has something to
+//! tell gives up its place among those that are worked on.
 //!
 //! Several parts of a call may report, each with a clock of its own; MCP wants one figure that only grows. So the figure
 //! is the seconds since the call came.
@@ -16,31 +17,44 @@ use rmcp::{
 };
 use tokio::time::Instant;
 
+use super::place::Place;
 use crate::dispatch::Progress;
 
 /// How long a client may take to be told; a call is not held up by one that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A client that waits for one call.
+/// A call that may have to wait, and whoever waits for it.
 pub(super) struct Waiting {
+    client: Option<Client>,
+    place: Option<Place>,
+}
+
+/// A client that asked to hear how its call goes on.
+struct Client {
     peer: Peer<RoleServer>,
     token: ProgressToken,
     clock: Growing,
 }
 
 impl Waiting {
-    /// The client of a request, if it gave a token to hear by.
-    pub(super) fn new(cx: &RequestContext<RoleServer>) -> Option<Self> {
-        Some(Self { peer: cx.peer.clone(), token: cx.meta.get_progress_token()?, clock: Growing::new() })
+    /// The call of a request, and its client if it gave a token to hear by.
+    pub(super) fn new(cx: &RequestContext<RoleServer>) -> Self {
+        let token = cx.meta.get_progress_token();
+        let client = token.map(|token| Client { peer: cx.peer.clone(), token, clock: Growing::new() });
+        Self { client, place: Place::taken(&cx.extensions) }
     }
 }
 
 impl Progress for Waiting {
     fn report<'a>(&'a self, _waited: Duration, what: &'a str) -> BoxFuture<'a, ()> {
+        if let Some(place) = &self.place {
+            place.leave();
+        }
+        let Some(client) = &self.client else { return Box::pin(std::future::ready(())) };
         Box::pin(async move {
-            let told = ProgressNotificationParam::new(self.token.clone(), self.clock.next()).with_message(what);
+            let told = ProgressNotificationParam::new(client.token.clone(), client.clock.next()).with_message(what);
             // A client that no longer listens is no reason to give the call up.
-            let _ = tokio::time::timeout(PATIENCE, self.peer.notify_progress(told)).await;
+            let _ = tokio::time::timeout(PATIENCE, client.peer.notify_progress(told)).await;
         })
     }
 }

@@ -4,14 +4,22 @@ mod bounds;
 mod callers;
 mod connections;
 mod cors;
+mod direct;
+mod front;
 mod metrics;
 mod oauth;
 pub(super) mod proxies;
 mod sessions;
+mod streams;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    routing::{any, get},
+};
 use ipnet::IpNet;
 use rmcp::{
     ServerHandler,
@@ -21,7 +29,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::metrics::Scrapers;
-use self::{bounds::Gate, callers::Callers, sessions::Sessions};
+use self::{
+    bounds::Gate,
+    callers::Callers,
+    direct::Direct,
+    front::Front,
+    sessions::{Manager, Sessions},
+};
 pub use self::{callers::CallerCheck, oauth::ResourceServer};
 use super::{ApprovalsPage, LAST_ANSWERS, Stop, TransportError, approvals, last_calls};
 use crate::server::Server;
@@ -136,8 +150,9 @@ async fn serve(
     tokio::spawn(server.clone().follow_templates(over.clone()));
     let listeners = server.clone();
     let router = router(handler, server, settings, cut.clone());
+    let site = connections::Site { router, trusted: settings.trusted_proxies.as_slice().into() };
     let bounds = connections::Bounds { head: settings.patience.head, ..connections::Bounds::default() };
-    let serving = connections::serve(listener, router, bounds, over.clone());
+    let serving = connections::serve(listener, site, bounds, over.clone());
     let last_calls = async {
         last_calls(listeners.drain(), &stop, std::future::pending()).await;
         listeners.end_streams();
@@ -161,32 +176,35 @@ fn router(
     let or_loopback = |given: &[String], loopback: [&str; 3]| -> Vec<String> {
         if given.is_empty() { loopback.map(str::to_owned).to_vec() } else { given.to_vec() }
     };
+    let hosts = or_loopback(&settings.allowed_hosts, LOOPBACK_HOSTS);
+    let direct = Direct::new(server.clone(), &hosts);
     let mut origins = or_loopback(&settings.allowed_origins, LOOPBACK_ORIGINS);
     origins.extend(settings.cors_origins.iter().cloned());
     let requests = bounds::Bounds { body: settings.patience.body, ..bounds::Bounds::default() };
     let config = StreamableHttpServerConfig::default()
         .with_json_response(true)
-        .with_cancellation_token(cut)
-        .with_allowed_hosts(or_loopback(&settings.allowed_hosts, LOOPBACK_HOSTS))
+        .with_cancellation_token(cut.clone())
+        .with_allowed_hosts(hosts)
         .with_allowed_origins(origins)
         .enforce_origin_validation()
         .with_max_request_body_bytes(requests.body_bytes);
     let sessions = sessions::Bounds { most: settings.max_sessions, idle: settings.session_timeout };
-    let sessions = Arc::new(Sessions::new(sessions));
+    let sessions = Sessions::new(sessions, cut);
     let figures =
         metrics::Page { server: server.clone(), sessions: Arc::clone(&sessions), scrapers: settings.scrapers };
     let figures = Router::new().route("/metrics", get(metrics::metrics)).with_state(figures);
-    let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&sessions), config);
-    let mut mcp = Router::new()
-        .route_service("/mcp", mcp)
-        .layer(middleware::from_fn_with_state(Arc::clone(&sessions), sessions::with_room))
-        .layer(middleware::from_fn_with_state(Gate::new(requests), bounds::bounded));
-    if let Some(check) = &settings.callers {
-        let callers = Callers::new(check.clone(), sessions);
-        let orphans = Arc::clone(&callers);
-        tokio::spawn(async move { orphans.end_orphans().await });
-        mcp = mcp.layer(middleware::from_fn_with_state(callers, callers::admit));
+    let manager = Manager { handler: handler.clone(), server: server.clone(), sessions: Arc::clone(&sessions) };
+    let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(manager), config);
+    let callers = settings.callers.clone().map(|check| Arc::new(Callers { check, sessions: Arc::clone(&sessions) }));
+    if let Some(callers) = callers.clone() {
+        tokio::spawn(async move { callers.end_orphans().await });
     }
+    let front = Arc::new(Front { callers, gate: Gate::new(requests), sessions, direct, mcp });
+    let answer = move |request: Request| {
+        let front = Arc::clone(&front);
+        async move { front.answer(request).await }
+    };
+    let mcp = Router::new().route("/mcp", any(answer));
     let mcp = match cors::layer(&settings.cors_origins) {
         Some(cors) => mcp.layer(cors),
         None => mcp,
@@ -196,7 +214,6 @@ fn router(
         Some(CallerCheck::Oauth(server)) => server.pages(),
         Some(CallerCheck::Agents(_)) | None => Router::new(),
     };
-    let trusted: Arc<[IpNet]> = settings.trusted_proxies.as_slice().into();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -205,7 +222,6 @@ fn router(
         .merge(mcp)
         .merge(page)
         .merge(metadata)
-        .layer(middleware::from_fn_with_state(trusted, proxies::believe))
 }
 
 async fn readyz(State(server): State<Server>) -> (StatusCode, String) {

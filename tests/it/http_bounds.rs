@@ -1,106 +1,16 @@
 //! HTTP from clients that mean no good, or no end: what is refused, and that everybody else is served meanwhile.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use ironclad_mcp::{
-    simulator::Simulator,
-    transport::{self, HttpSettings, Patience, Stop},
-};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use ironclad_mcp::transport::Patience;
+use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::support::{Setting, server};
-
-const MODERN: &str = "2026-07-28";
-
-/// A server over HTTP in this process.
-struct House {
-    address: SocketAddr,
-    http: Client,
-    _simulator: Simulator,
-    _folder: TempDir,
-}
-
-impl House {
-    async fn open() -> Self {
-        Self::with(|_| {}).await
-    }
-
-    async fn with(change: impl FnOnce(&mut HttpSettings)) -> Self {
-        let setting = Setting::default();
-        let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), setting.simulator.clone()).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let server = server(&setting, &simulator, folder.path().join("audit.jsonl"));
-        let listen = ([127, 0, 0, 1], 0).into();
-        let mut settings =
-            HttpSettings { max_sessions: 100, session_timeout: Duration::from_secs(60), ..HttpSettings::on(listen) };
-        change(&mut settings);
-        let (tell, told) = tokio::sync::oneshot::channel();
-        tokio::spawn(async move {
-            let ready = |address| tell.send(address).unwrap();
-            transport::serve_http(server, &settings, Stop::default(), ready).await.unwrap();
-        });
-        let address = told.await.unwrap();
-        Self { address, http: Client::new(), _simulator: simulator, _folder: folder }
-    }
-
-    fn post(&self, message: &Value) -> RequestBuilder {
-        let request = self.http.post(format!("http://{}/mcp", self.address));
-        request.header("accept", "application/json, text/event-stream").json(message)
-    }
-
-    async fn modern(&self, method: &str, name: &str, params: Value) -> Response {
-        self.modern_request(method, name, params).send().await.unwrap()
-    }
-
-    fn modern_request(&self, method: &str, name: &str, mut params: Value) -> RequestBuilder {
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientCapabilities": {},
-            "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
-        });
-        let request = self.post(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}));
-        let request = request.header("mcp-protocol-version", MODERN).header("mcp-method", method);
-        if name.is_empty() { request } else { request.header("mcp-name", name) }
-    }
-
-    /// Everybody else is served.
-    async fn is_well(&self) {
-        let call = json!({"name": "list_users", "arguments": {"limit": 1}});
-        let answer: Value = self.modern("tools/call", "list_users", call).await.json().await.unwrap();
-        assert_eq!(answer["result"]["structuredContent"]["total"], 25, "{answer}");
-    }
-
-    /// Begins a session; its id, where there is room.
-    async fn session(&self) -> Result<String, Response> {
-        let client = json!({"name": "tests", "version": "1"});
-        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
-        let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-        let welcome = self.post(&hello).send().await.unwrap();
-        if !welcome.status().is_success() {
-            return Err(welcome);
-        }
-        let id = welcome.headers()["mcp-session-id"].to_str().unwrap().to_owned();
-        let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        let ready = self.post(&ready).header("mcp-session-id", &id).send().await.unwrap();
-        assert!(ready.status().is_success(), "{ready:?}");
-        Ok(id)
-    }
-
-    async fn ping(&self, session: &str) -> StatusCode {
-        let ping = json!({"jsonrpc": "2.0", "id": 2, "method": "ping"});
-        self.post(&ping).header("mcp-session-id", session).send().await.unwrap().status()
-    }
-
-    async fn connection(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
-    }
-}
+use crate::house::{House, MODERN};
 
 /// What the server says until it closes the connection.
 async fn last_words(stream: &mut TcpStream) -> String {
@@ -316,6 +226,10 @@ async fn a_name_that_was_made_to_lead_here_reaches_nothing_in_either_era() {
         let call = call.header("origin", format!("http://{name}")).header(header, value).json(&list);
         assert_eq!(call.send().await.unwrap().status(), StatusCode::FORBIDDEN, "{header}");
     }
+    let plain = json!({"name": "list_users", "arguments": {"limit": 1}});
+    let mut plain = house.modern_request("tools/call", "list_users", plain).build().unwrap();
+    plain.headers_mut().insert("host", name.parse().unwrap());
+    assert_eq!(house.http.execute(plain).await.unwrap().status(), StatusCode::FORBIDDEN, "a plain call");
     let stream = leads_here.get(format!("http://{name}/mcp")).header("accept", "text/event-stream");
     let stream = stream.header("mcp-session-id", &session).send().await.unwrap();
     assert_eq!(stream.status(), StatusCode::FORBIDDEN);

@@ -35,7 +35,15 @@ mod forms;
 #[cfg(test)]
 mod holds;
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod http_bounds;
+#[cfg(test)]
+mod http_direct;
+#[cfg(test)]
+mod http_places;
+#[cfg(test)]
+mod http_sessions;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]

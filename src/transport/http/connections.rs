@@ -2,11 +2,12 @@
 //!
 //! axum's own loop has no clock: a client that sends its headers a byte a minute, or never, would hold its place for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::poll_fn, net::IpAddr, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{Request, body::Incoming, server::conn::http1};
+use hyper::{Request, Version, body::Incoming, server::conn::http1, service::HttpService};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -15,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::proxies::Peer;
+use super::{
+    callers, proxies,
+    streams::{self, Handover, Outlet},
+};
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +40,15 @@ impl Default for Bounds {
     }
 }
 
+/// What is served, and which proxies are believed.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub(super) router: Router,
+    pub(super) trusted: Arc<[IpNet]>,
+}
+
 /// Serves connections until `over`, and then until their answers are written. Dropping it ends them.
-pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds, over: CancellationToken) {
+pub(super) async fn serve(listener: TcpListener, site: Site, bounds: Bounds, over: CancellationToken) {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut open = JoinSet::new();
     loop {
@@ -50,8 +61,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             (place, accepted) = accepted => match accepted {
                 Ok((stream, address)) => {
-                    let peer = Peer(address.ip());
-                    let conversation = converse((stream, peer), router.clone(), bounds, over.clone());
+                    let conversation = converse((stream, address.ip()), site.clone(), bounds, over.clone());
                     open.spawn(async move {
                         conversation.await;
                         drop(place);
@@ -69,30 +79,64 @@ pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
     while open.join_next().await.is_some() {}
 }
 
-async fn converse((stream, peer): (TcpStream, Peer), router: Router, bounds: Bounds, over: CancellationToken) {
+async fn converse((stream, peer): (TcpStream, IpAddr), site: Site, bounds: Bounds, over: CancellationToken) {
     // Without this, every streamed answer waits some 40 ms for a delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        router.clone().oneshot(request.map(Body::new))
+    let handover = Handover::default();
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        let client = proxies::believe(peer, &site.trusted, &mut request);
+        let path = request.uri().path().to_owned();
+        // Chunks came with this version.
+        let listens = callers::listens(&request) && request.version() == Version::HTTP_11;
+        let answer = site.router.clone().oneshot(request);
+        let handover = handover.clone();
+        async move {
+            let response = answer.await?;
+            proxies::note(client, &path, response.status());
+            Ok::<_, Infallible>(if listens { handover.leave(response) } else { response })
+        }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
         .max_headers(bounds.headers)
         .max_buf_size(bounds.head_bytes)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+        .serve_connection(TokioIo::new(Outlet::new(stream, &handover)), service);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = driven(&mut connection, &handover) => ended,
         () = over.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            driven(&mut connection, &handover).await
         }
     };
+    let ended = match ended {
+        Ok(None) => Ok(()),
+        Ok(Some(body)) => {
+            let connection = connection.into_parts().io.into_inner().stream;
+            streams::stream(connection, body).await.map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(error, "a connection ended badly");
     }
+}
+
+/// Drives a connection to its end, or to a body that is streamed by another way.
+async fn driven<S>(
+    connection: &mut http1::Connection<TokioIo<Outlet>, S>,
+    handover: &Handover,
+) -> Result<Option<Body>, hyper::Error>
+where
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+        Poll::Pending => handover.take().map_or(Poll::Pending, |body| Poll::Ready(Ok(Some(body)))),
+    })
+    .await
 }

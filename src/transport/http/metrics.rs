@@ -61,7 +61,7 @@ pub(super) async fn metrics(State(page): State<Page>, request: Request) -> Respo
         let told = "the figures are for this machine only, unless --metrics (IRONCLAD_METRICS) says otherwise\n";
         return (StatusCode::FORBIDDEN, told).into_response();
     }
-    let text = page.server.metrics(page.sessions.count().await);
+    let text = page.server.metrics(page.sessions.count());
     ([(header::CONTENT_TYPE, TEXT)], text).into_response()
 }
 

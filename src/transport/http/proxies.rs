@@ -4,13 +4,11 @@
 //! other request before anything looks at it. The name that a listed proxy was asked by takes the place of `Host`: whatever
 //! checks hosts then checks the one that the client used.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    middleware::Next,
-    response::Response,
 };
 use ipnet::IpNet;
 
@@ -21,10 +19,6 @@ pub(in crate::transport) const PROTO: HeaderName = HeaderName::from_static("x-fo
 /// What proxies add to a request; also what nobody here believes.
 const ADDED: [HeaderName; 5] = [FOR, HOST, PROTO, header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
-/// The address at the other end of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) IpAddr);
-
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Client {
@@ -34,29 +28,33 @@ pub(super) struct Client {
     pub(super) is_proxied: bool,
 }
 
-/// The layer: what follows finds a [`Client`], and no forwarded header that is not believed.
-pub(super) async fn believe(State(trusted): State<Arc<[IpNet]>>, mut request: Request, next: Next) -> Response {
-    let Some(Peer(peer)) = request.extensions().get().copied() else { return next.run(request).await };
+/// Puts the [`Client`] into a request, and takes every forwarded header out that is not believed.
+pub(super) fn believe(peer: IpAddr, trusted: &[IpNet], request: &mut Request) -> Client {
     let headers = request.headers_mut();
     let is_proxied = ADDED.iter().any(|name| headers.contains_key(name));
-    let address = if is_trusted(peer, &trusted) { forwarded(peer, &trusted, headers) } else { peer.to_canonical() };
-    let believed = is_trusted(peer, &trusted).then(|| (last(headers, &HOST), last(headers, &PROTO)));
-    ADDED.iter().for_each(|name| {
-        headers.remove(name);
-    });
+    let believed = is_trusted(peer, trusted).then(|| (last(headers, &HOST), last(headers, &PROTO)));
+    let address = if believed.is_some() { forwarded(peer, trusted, headers) } else { peer.to_canonical() };
+    if is_proxied {
+        ADDED.iter().for_each(|name| {
+            headers.remove(name);
+        });
+    }
     let (host, proto) = believed.unwrap_or_default();
     for (name, value) in [(header::HOST, host), (PROTO, proto)] {
         if let Some(value) = value {
             headers.insert(name, value);
         }
     }
-    request.extensions_mut().insert(Client { address, is_proxied });
-    let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
-    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        tracing::info!(client = %address, path, status = response.status().as_u16(), "a request was refused");
+    let client = Client { address, is_proxied };
+    request.extensions_mut().insert(client);
+    client
+}
+
+/// Notes that somebody was not let in.
+pub(super) fn note(client: Client, path: &str, status: StatusCode) {
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        tracing::info!(client = %client.address, path, status = status.as_u16(), "a request was refused");
     }
-    response
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {

@@ -1,28 +1,27 @@
-//! Sessions of clients up to 2025-11-25: no more than a cap, and none that is idle for long.
+//! Sessions of clients up to 2025-11-25: whose they are, no more than a cap, and none that is idle for long.
+//!
+//! rmcp's own keep a service, two tasks and five channels for every session, some 100 kB. Here a session is an entry in a
+//! table, and each of its requests has a service that ends with it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+mod exchange;
+mod manager;
+mod session;
 
-use axum::{
-    extract::{Request, State},
-    http::Method,
-    middleware::Next,
-    response::Response,
-};
-use futures_util::Stream;
-use rmcp::{
-    model::{ClientJsonRpcMessage, ProtocolVersion, ServerJsonRpcMessage},
-    transport::{
-        common::server_side_http::{ServerSseMessage, SessionId},
-        streamable_http_server::session::{
-            SessionManager,
-            local::{LocalSessionManager, LocalSessionManagerError},
-        },
-    },
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
-use tokio::sync::Mutex;
+use axum::extract::Request;
+use rmcp::transport::common::server_side_http::{SessionId, session_id};
+use tokio_util::sync::CancellationToken;
 
-use super::bounds::busy;
+pub(super) use self::manager::Manager;
+use self::session::Session;
+
+/// The header that names a session.
+pub(super) const SESSION: &str = "mcp-session-id";
 
 /// How many there may be, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -33,112 +32,76 @@ pub(super) struct Bounds {
     pub(super) idle: Duration,
 }
 
-/// Keeps sessions in memory, up to a cap.
-#[derive(Debug)]
+/// Those that there are.
 pub(super) struct Sessions {
-    local: LocalSessionManager,
-    most: usize,
-    /// Held by whoever begins a session: several may have come through the layer at once.
-    door: Mutex<()>,
-}
-
-/// Why a session cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionsError {
-    #[error("there are as many sessions as there may be")]
-    Full,
-    #[error(transparent)]
-    Local(#[from] LocalSessionManagerError),
+    open: Mutex<HashMap<SessionId, Arc<Session>>>,
+    bounds: Bounds,
+    /// Ends them all.
+    cut: CancellationToken,
 }
 
 impl Sessions {
-    pub(super) fn new(bounds: Bounds) -> Self {
-        let mut local = LocalSessionManager::default();
-        local.session_config.keep_alive = Some(bounds.idle);
-        Self { local, most: bounds.most, door: Mutex::default() }
+    pub(super) fn new(bounds: Bounds, cut: CancellationToken) -> Arc<Self> {
+        let sessions = Arc::new(Self { open: Mutex::default(), bounds, cut });
+        tokio::spawn(end_idle(Arc::downgrade(&sessions), bounds.idle));
+        sessions
     }
 
-    /// Those that there are.
-    pub(super) async fn ids(&self) -> HashSet<SessionId> {
-        self.local.sessions.read().await.keys().cloned().collect()
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many there are.
-    pub(super) async fn count(&self) -> usize {
-        self.local.sessions.read().await.len()
+    pub(super) fn count(&self) -> usize {
+        self.open().len()
     }
-}
 
-/// The layer: says that there is no room before a session is begun; rmcp would answer a full house with a plain 500.
-pub(super) async fn with_room(State(sessions): State<Arc<Sessions>>, request: Request, next: Next) -> Response {
-    if may_begin(&request) && sessions.count().await >= sessions.most {
-        return busy("there are as many sessions as there may be\n");
+    /// Whether there are as many as there may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.count() >= self.bounds.most
     }
-    next.run(request).await
-}
 
-/// Whether a request may begin a session: it belongs to none, and is not of the revision without them.
-fn may_begin(request: &Request) -> bool {
-    let header = |name: &str| request.headers().get(name);
-    let version = header("mcp-protocol-version").and_then(|version| version.to_str().ok());
-    let modern = ProtocolVersion::V_2026_07_28;
-    request.method() == Method::POST
-        && header("mcp-session-id").is_none()
-        && version.is_none_or(|version| version < modern.as_str())
-}
+    /// The session of an id.
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Session>> {
+        self.open().get(id).cloned()
+    }
 
-impl SessionManager for Sessions {
-    type Error = SessionsError;
-    type Transport = <LocalSessionManager as SessionManager>::Transport;
-
-    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
-        let _door = self.door.lock().await;
-        if self.count().await >= self.most {
-            return Err(SessionsError::Full);
+    /// A new one; `None` where there are as many as there may be.
+    fn begin(&self) -> Option<Arc<Session>> {
+        let mut open = self.open();
+        if open.len() >= self.bounds.most {
+            return None;
         }
-        Ok(self.local.create_session().await?)
+        let session = Session::new(session_id(), self.cut.child_token());
+        open.insert(Arc::clone(&session.id), Arc::clone(&session));
+        Some(session)
     }
 
-    async fn initialize_session(
-        &self,
-        id: &SessionId,
-        message: ClientJsonRpcMessage,
-    ) -> Result<ServerJsonRpcMessage, Self::Error> {
-        Ok(self.local.initialize_session(id, message).await?)
+    fn end(&self, id: &str) {
+        let ended = self.open().remove(id);
+        if let Some(session) = ended {
+            session.end();
+        }
     }
 
-    async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
-        Ok(self.local.has_session(id).await?)
+    /// Ends all those of which something is so.
+    pub(super) fn end_where(&self, is_so: impl Fn(&Session) -> bool) {
+        let ended: Vec<_> = self.open().extract_if(|_, session| is_so(session)).collect();
+        ended.iter().for_each(|(_, session)| session.end());
     }
+}
 
-    async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
-        Ok(self.local.close_session(id).await?)
+/// Ends sessions that are idle for too long, for as long as anybody has use for sessions.
+async fn end_idle(sessions: Weak<Sessions>, patience: Duration) {
+    let pause = (patience / 4).clamp(Duration::from_millis(10), Duration::from_secs(30));
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(sessions) = sessions.upgrade() else { return };
+        sessions.end_where(|session| session.is_idle(patience));
     }
+}
 
-    async fn create_stream(
-        &self,
-        id: &SessionId,
-        message: ClientJsonRpcMessage,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.local.create_stream(id, message).await?)
-    }
-
-    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
-        Ok(self.local.accept_message(id, message).await?)
-    }
-
-    async fn create_standalone_stream(
-        &self,
-        id: &SessionId,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.local.create_standalone_stream(id).await?)
-    }
-
-    async fn resume(
-        &self,
-        id: &SessionId,
-        last_event_id: String,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.local.resume(id, last_event_id).await?)
-    }
+/// The session that a request names.
+pub(super) fn named(request: &Request) -> Option<&str> {
+    request.headers().get(SESSION)?.to_str().ok()
 }
