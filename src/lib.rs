@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! tools/call {name, arguments}
+//!   transport    HTTP: who calls, whose session, a request's bounds, a place among those that are worked on
 //!   server       entry by name ................... unknown: protocol error -32602
 //!   dispatch     drain: the call is counted ...... refused once the server is stopping; cut when its time is up
 //!                audit: a record is opened ....... a guard, so a dropped call writes its line too

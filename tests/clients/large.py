@@ -6,40 +6,17 @@ SERVER is the binary; a simulator of its own is started. Exit code 1 where the s
 something is missing.
 """
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
 
+import simulator
 from memory import Server, peak_mb
-from simulator import LargeDocument, base_url
 
 LIMIT_MB = 40.0
 RECORDS = 100_000
 DOCUMENT_BYTES = 200_000_000
-
-
-def start_simulator(program: str) -> subprocess.Popen:
-    """Starts a simulator with many records, and takes over the environment that it prints."""
-    flags = ["--no-rate-limits", "--records", str(RECORDS), "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen([program, "simulator", *flags], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("export "):
-            name, value = line.removeprefix("export ").strip().split("=", 1)
-            os.environ[name] = value
-        if "IRONCLAD_AS_USER_EMAIL" in line:
-            return process
-    raise SystemExit("the simulator did not start")
-
-
-def enlarge() -> None:
-    body = json.dumps({"bytes": DOCUMENT_BYTES}).encode()
-    request = urllib.request.Request(f"{base_url()}/__simulator/large-exhibit", data=body, method="POST")
-    request.add_header("Content-Type", "application/json")
-    urllib.request.urlopen(request, timeout=30).read()
 
 
 def saved(server: Server, document: dict) -> bool:
@@ -72,11 +49,11 @@ def call(server: Server, tool: str, arguments: dict) -> dict:
 
 
 def main(program: str) -> int:
-    simulator = start_simulator(program)
+    ironclad = simulator.start(program, "--records", str(RECORDS))
     good = True
     try:
-        document = LargeDocument().arguments()
-        enlarge()
+        document = simulator.LargeDocument().arguments()
+        simulator.control("POST", "large-exhibit", {"bytes": DOCUMENT_BYTES})
         for what in (saved, linked, walked):
             with tempfile.TemporaryDirectory() as folder:
                 os.environ |= {"IRONCLAD_DOWNLOAD_DIR": folder, "IRONCLAD_RATE_BUDGET": "off",
@@ -90,7 +67,7 @@ def main(program: str) -> int:
             good = good and whole and peak < LIMIT_MB
             print(f"{what.__name__}: {'whole' if whole else 'NOT WHOLE'}, peak memory {peak:.1f} MB (limit {LIMIT_MB:.0f})")
     finally:
-        simulator.kill()
+        ironclad.kill()
     return 0 if good else 1
 
 

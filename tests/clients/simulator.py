@@ -5,6 +5,7 @@ The simulator is told by the environment that `ironclad-mcp simulator` prints.
 
 import json
 import os
+import subprocess
 import urllib.request
 
 LARGE_TITLE = "Large Exhibit Review"
@@ -19,9 +20,25 @@ def _send(request: urllib.request.Request) -> bytes:
         return reply.read()
 
 
-def control(method: str, path: str) -> dict:
+def start(program: str, *flags: str) -> subprocess.Popen:
+    """Starts a simulator without rate limits, and takes over the environment that it prints."""
+    command = [program, "simulator", "--no-rate-limits", "--listen", "127.0.0.1:0", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("export "):
+            name, value = line.removeprefix("export ").strip().split("=", 1)
+            os.environ[name] = value
+        if "IRONCLAD_AS_USER_EMAIL" in line:
+            return process
+    raise SystemExit("the simulator did not start")
+
+
+def control(method: str, path: str, body: str | dict | None = None) -> dict:
     """One of the endpoints that `GET /__simulator/` lists."""
-    request = urllib.request.Request(f"{base_url()}/__simulator/{path}", method=method)
+    text = json.dumps(body) if isinstance(body, dict) else body
+    request = urllib.request.Request(f"{base_url()}/__simulator/{path}", method=method, data=None if text is None else text.encode())
+    if isinstance(body, dict):
+        request.add_header("Content-Type", "application/json")
     return json.loads(_send(request) or b"{}")
 
 

@@ -9,26 +9,19 @@ the server's peak memory is above the limit.
 import os
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
 
-from large import start_simulator
+import simulator
 from memory import Server, peak_mb
-from simulator import LargeDocument, base_url
 
 LIMIT_MB = 80.0
 MUTUAL_NDA = "5f0375c4cdc1927c5c4ed001"
 FAULTS = ["endless", "bomb:mb=2048", "headers"]
 
 
-def set_faults(faults: str) -> None:
-    request = urllib.request.Request(f"{base_url()}/__simulator/faults", data=faults.encode(), method="POST")
-    urllib.request.urlopen(request, timeout=30).read()
-
-
 def reads() -> dict[str, dict]:
     """Every kind of answer: lists, objects, a form, what is read while it arrives, a document."""
-    document = LargeDocument().arguments()
+    document = simulator.LargeDocument().arguments()
     workflow = {"workflow_id": document["workflow_id"]}
     return {
         "list_workflows": {"limit": 1000},
@@ -50,7 +43,7 @@ def code(server: Server, tool: str, arguments: dict) -> str:
 
 
 def main(program: str) -> int:
-    simulator = start_simulator(program)
+    ironclad = simulator.start(program, "--records", "100000")
     os.environ |= {"IRONCLAD_RATE_BUDGET": "off", "IRONCLAD_MAX_RETRIES": "0", "IRONCLAD_MAX_DOCUMENT_BYTES": "100000"}
     good = True
     try:
@@ -62,9 +55,9 @@ def main(program: str) -> int:
                 # Signed in, and each tool works.
                 sound = {tool: code(server, tool, arguments) for tool, arguments in calls.items()}
                 before = peak_mb(server.process.pid)
-                set_faults(fault)
+                simulator.control("POST", "faults", fault)
                 codes = {tool: code(server, tool, arguments) for tool, arguments in calls.items()}
-                set_faults("")
+                simulator.control("POST", "faults", "")
                 peak = peak_mb(server.process.pid)
                 server.close()
             wrong = {tool: got for tool, got in codes.items() if got != "response_too_large"}
@@ -73,7 +66,7 @@ def main(program: str) -> int:
             print(f"{fault}: {len(codes)} reads, {wrong or 'all too large'}, "
                   f"peak memory {before:.1f} MB before, {peak:.1f} MB after (limit {LIMIT_MB:.0f})")
     finally:
-        simulator.kill()
+        ironclad.kill()
     return 0 if good else 1
 
 
