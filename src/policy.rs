@@ -184,6 +184,14 @@ fn within_token(settings: &Settings, effect: Effect) -> Result<(), Denial> {
     Err(denial(format!("token without {scope}"), hint))
 }
 
+/// The scope that would grant a tool, where the caller's token alone withholds it.
+#[must_use]
+pub fn scope_beyond(entry: &Entry, settings: &Settings) -> Option<&'static str> {
+    within_token(settings, entry.effect).err()?;
+    visible(entry, &Settings { token: None, ..settings.clone() }).ok()?;
+    Some(if entry.effect.is_write() { WRITE_SCOPE } else { READ_SCOPE })
+}
+
 /// Whether anything at all is granted that writes, whatever a caller's token says.
 #[must_use]
 pub fn grants_writes(settings: &Settings) -> bool {

@@ -198,6 +198,12 @@ impl Server {
         self.shared.catalog.get(name).is_some() || self.shared.launchers.schema(name).is_some()
     }
 
+    /// The scope that an agent's token would need for a tool, where the token alone keeps the agent from it.
+    pub(crate) fn scope_beyond(&self, name: &str, agent: &Agent) -> Option<&'static str> {
+        let tool = self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name, agent))?;
+        policy::scope_beyond(&tool.entry, agent.policy())
+    }
+
     fn launches(&self, agent: &Agent) -> bool {
         self.shared.launchers.is_on(&self.shared.catalog, agent.policy())
     }

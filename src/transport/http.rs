@@ -199,7 +199,7 @@ fn router(
     if let Some(callers) = callers.clone() {
         tokio::spawn(async move { callers.end_orphans().await });
     }
-    let front = Arc::new(Front { callers, gate: Gate::new(requests), sessions, direct, mcp });
+    let front = Arc::new(Front { server: server.clone(), callers, gate: Gate::new(requests), sessions, direct, mcp });
     let answer = move |request: Request| {
         let front = Arc::clone(&front);
         async move { front.answer(request).await }

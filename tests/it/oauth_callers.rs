@@ -189,6 +189,42 @@ async fn a_token_for_reads_only_narrows_what_the_agent_may() {
     site.ok(&writer, "launch_workflow", nda()).await;
 }
 
+/// A client that can have another token is told which (the body still says it to a model), in either era.
+#[tokio::test]
+async fn a_call_beyond_the_tokens_scope_is_told_the_way_to_one_that_reaches() {
+    let signer = Signer::new("k", "ES256");
+    let site = Site::open(&signer).await;
+    let reader = site.token(&signer, &json!({"scope": "ironclad:read"}));
+    let call = |tool: &str, arguments: Value| json!({"name": tool, "arguments": arguments});
+    let beyond = site.ask(&reader, "tools/call", call("launch_workflow", nda())).await;
+    assert_eq!(beyond.status(), StatusCode::FORBIDDEN);
+    let told = challenge(&beyond);
+    for part in [r#"scope="ironclad:read ironclad:write""#, r#"error="insufficient_scope""#, METADATA] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(message(beyond).await["result"]["structuredContent"]["error"]["code"], "access_denied");
+    // No token would reach what the agent is not granted, and these are within this one's reach.
+    for (tool, arguments, code) in [
+        ("create_record", json!({}), json!("access_denied")),
+        ("get_workflow", json!({}), json!("invalid_arguments")),
+        ("whoami", json!({}), json!(null)),
+    ] {
+        let within = site.ask(&reader, "tools/call", call(tool, arguments)).await;
+        assert_eq!(within.status(), StatusCode::OK, "{tool}");
+        let answer = message(within).await;
+        assert_eq!(answer["result"]["structuredContent"]["error"]["code"], code, "{tool}: {answer}");
+    }
+    let session = session(&site, &reader).await;
+    let again = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call("launch_workflow", nda())});
+    let legacy = site.post(&again).bearer_auth(&reader).header("mcp-session-id", session).send().await.unwrap();
+    assert_eq!(legacy.status(), StatusCode::FORBIDDEN);
+    assert!(challenge(&legacy).contains("insufficient_scope"));
+    assert!(legacy.text().await.unwrap().contains("access_denied"));
+    let denied = site.audit().iter().filter(|line| line["rule"] == "token without ironclad:write").count();
+    assert_eq!(denied, 2, "both are on record");
+    assert!(site.requests().await.is_empty());
+}
+
 #[tokio::test]
 async fn keys_are_rotated_without_a_restart_and_no_flood_of_made_up_keys_reaches_the_issuer() {
     let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));

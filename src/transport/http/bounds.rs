@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
@@ -27,6 +28,9 @@ const SMALL: usize = 256 * 1024;
 /// The headers that decide something.
 const ONCE: [&str; 7] =
     ["host", "origin", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"];
+
+/// A request whose body was read.
+pub(super) type Whole = Request<Bytes>;
 
 /// What requests may take.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +88,7 @@ impl Gate {
     }
 
     /// Lets a request in when there is a place for it.
-    pub(super) async fn enter(&self, mut request: Request) -> Request {
+    pub(super) async fn enter(&self, mut request: Whole) -> Whole {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) => {
@@ -100,7 +104,7 @@ impl Gate {
     }
 
     /// Reads the whole body, so that what follows never waits for a client; a large one with the place that it takes.
-    pub(super) async fn whole(&self, request: Request) -> Result<(Request, Option<OwnedSemaphorePermit>), Response> {
+    pub(super) async fn whole(&self, request: Request) -> Result<(Whole, Option<OwnedSemaphorePermit>), Response> {
         if ONCE.iter().any(|name| request.headers().get_all(*name).iter().count() > 1) {
             return Err(refusal(StatusCode::BAD_REQUEST, "a header is there twice that may be there once\n"));
         }
@@ -112,7 +116,7 @@ impl Gate {
             timeout(self.bounds.body, self.read(body)).await.unwrap_or(Err(Unread::TooSlow))
         };
         match read {
-            Ok((bytes, place)) => Ok((Request::from_parts(head, Body::from(bytes)), place)),
+            Ok((bytes, place)) => Ok((Request::from_parts(head, bytes.into()), place)),
             Err(Unread::TooLarge) => Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n")),
             Err(Unread::TooSlow) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n")),
             Err(Unread::Broken) => Err(refusal(StatusCode::BAD_REQUEST, "the body did not come whole\n")),
@@ -138,7 +142,7 @@ impl Gate {
 }
 
 /// The same request, in memory of its own: its head is a part of the connection's buffer, which is larger by far.
-fn packed(request: Request) -> Request {
+fn packed(request: Whole) -> Whole {
     let (mut head, body) = request.into_parts();
     for value in head.headers.values_mut() {
         if let Ok(mut own) = HeaderValue::from_bytes(value.as_bytes()) {
@@ -181,7 +185,7 @@ mod tests {
         Gate::new(Bounds { places, at_the_door, ..Bounds::default() })
     }
 
-    fn place(request: Request) -> Option<Place> {
+    fn place(request: Whole) -> Option<Place> {
         let (Parts { mut extensions, .. }, _) = request.into_parts();
         extensions.remove()
     }
@@ -203,7 +207,7 @@ mod tests {
     fn a_packed_request_is_the_same_request() {
         let request =
             Request::builder().uri("/mcp?a=%20").header("x-a", "1").header("x-a", "2").header("x-b", "\u{e9}");
-        let (head, _) = packed(request.body(Body::empty()).unwrap()).into_parts();
+        let (head, _) = packed(request.body(Bytes::new()).unwrap()).into_parts();
         assert_eq!(head.uri, "/mcp?a=%20");
         let values: Vec<&[u8]> = head.headers.values().map(HeaderValue::as_bytes).collect();
         assert_eq!(values, [b"1".as_slice(), b"2", "\u{e9}".as_bytes()]);

@@ -16,11 +16,14 @@ use axum::{
 };
 use futures_util::StreamExt;
 
+use serde::Deserialize;
+
 use super::{
+    bounds::Whole,
     oauth::ResourceServer,
     sessions::{Sessions, named},
 };
-use crate::{agents::Agent, roster::LiveRoster};
+use crate::{agents::Agent, policy::Access, roster::LiveRoster, server::Server};
 
 const METHOD: &str = "mcp-method";
 const LISTEN: &str = "subscriptions/listen";
@@ -99,7 +102,7 @@ impl Callers {
     /// The answer to somebody who is not let in.
     pub(super) async fn admit(&self, request: &mut Request) -> Result<Option<Duration>, Response> {
         let agent = self.check.admit(request.headers()).await?;
-        if named(request).is_some_and(|session| self.bars(session, &agent)) {
+        if named(request.headers()).is_some_and(|session| self.bars(session, &agent)) {
             // The same as for a session that never was: whose it is is nobody else's business.
             return Err((StatusCode::NOT_FOUND, "Not Found: Session not found").into_response());
         }
@@ -109,11 +112,34 @@ impl Callers {
         Ok(patience)
     }
 
+    /// What to tell a caller whose token alone keeps them from the tool that they call.
+    pub(super) fn wants(&self, request: &Whole, server: &Server) -> Option<HeaderValue> {
+        let CallerCheck::Oauth(resource) = &self.check else { return None };
+        let agent: &Agent = request.extensions().get()?;
+        // Whoever reaches all there is needs no look at the body.
+        agent.principal().filter(|principal| principal.access < Access::Full)?;
+        let Called { method, params } = serde_json::from_slice(request.body()).ok()?;
+        let scope = server.scope_beyond(&params.name, agent).filter(|_| method == "tools/call")?;
+        resource.beyond(scope)
+    }
+
     /// Whether a session is another caller's, or nobody's.
     fn bars(&self, session: &str, agent: &Agent) -> bool {
         let session = self.sessions.get(session);
         session.is_none_or(|session| session.agent().is_none_or(|owner| owner.identity() != agent.identity()))
     }
+}
+
+/// A call, as far as it matters who may make it.
+#[derive(Deserialize)]
+struct Called {
+    method: String,
+    params: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
 }
 
 /// The one bearer token of a request (RFC 6750 §2.1).

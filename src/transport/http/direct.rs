@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 
 use axum::{
-    extract::Request,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN},
@@ -27,7 +26,7 @@ use rmcp::{
 };
 use serde::Deserialize;
 
-use super::sessions::SESSION;
+use super::{bounds::Whole, sessions::SESSION};
 use crate::server::Server;
 
 const CALL: &str = "tools/call";
@@ -52,7 +51,7 @@ impl Direct {
     }
 
     /// Whether the head is that of a plain call, as far as a head tells.
-    pub(super) fn is_plain(&self, request: &Request) -> bool {
+    pub(super) fn is_plain(&self, request: &Whole) -> bool {
         let headers = request.headers();
         let is = |name: &str, value: &str| headers.get(name).is_some_and(|given| given == value);
         request.method() == Method::POST

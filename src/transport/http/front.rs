@@ -6,22 +6,25 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::Request,
-    http::{Method, StatusCode},
-    response::{IntoResponse, Response},
+    http::{HeaderValue, Method, StatusCode, header::WWW_AUTHENTICATE},
+    response::Response,
 };
+use http_body_util::Full;
 use rmcp::{ServerHandler, model::ProtocolVersion, transport::streamable_http_server::StreamableHttpService};
 
 use super::{
-    bounds::{Gate, busy},
+    bounds::{Gate, Whole, busy},
     callers::{Callers, cut_off},
     direct::Direct,
     sessions::{Manager, SESSION, Sessions, named},
 };
+use crate::server::Server;
 
 /// What stands at `/mcp`.
 pub(super) struct Front<H> {
+    pub(super) server: Server,
     /// Who may call; `None` is whoever reaches the port.
     pub(super) callers: Option<Arc<Callers>>,
     pub(super) gate: Gate,
@@ -63,25 +66,33 @@ impl<H: ServerHandler + Clone> Front<H> {
         if request.method() != Method::POST {
             return self.by_rmcp(request).await;
         }
+        let wants = self.callers.as_ref().and_then(|callers| callers.wants(&request, &self.server));
         let request = self.gate.enter(request).await;
+        let response = self.called(request).await;
+        // The call was made, since its refusal is to be on record.
+        match wants {
+            Some(challenge) if response.status().is_success() => challenged(response, challenge),
+            _ => response,
+        }
+    }
+
+    async fn called(&self, request: Whole) -> Response {
         if !self.direct.is_plain(&request) {
             return self.by_rmcp(request).await;
         }
         let (head, body) = request.into_parts();
-        // It is whole already, and within its bounds.
-        let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::BAD_REQUEST.into_response() };
         match self.direct.call(&head, &body) {
             Some(call) => Box::pin(self.direct.answer(head, call)).await,
-            None => self.by_rmcp(Request::from_parts(head, Body::from(body))).await,
+            None => self.by_rmcp(Request::from_parts(head, body)).await,
         }
     }
 
-    async fn by_rmcp(&self, request: Request) -> Response {
+    async fn by_rmcp(&self, request: Whole) -> Response {
         let ends = request.method() == Method::DELETE;
-        if ends && let Some(session) = named(&request).and_then(|id| self.sessions.get(id)) {
+        if ends && let Some(session) = named(request.headers()).and_then(|id| self.sessions.get(id)) {
             session.is_left.store(true, Ordering::Release);
         }
-        let mut response = Box::pin(self.mcp.handle(request)).await.map(Body::new);
+        let mut response = Box::pin(self.mcp.handle(request.map(Full::new))).await.map(Body::new);
         // The Python SDK takes any other success for a failure to end the session.
         if ends && response.status() == StatusCode::ACCEPTED {
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -90,8 +101,15 @@ impl<H: ServerHandler + Clone> Front<H> {
     }
 }
 
+/// The same answer to somebody whose token reaches no further, with the way to one that does (RFC 6750 §3.1).
+fn challenged(mut response: Response, challenge: HeaderValue) -> Response {
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
 /// Whether a request may begin a session: it belongs to none, and is not of the revision without them.
-fn may_begin(request: &Request) -> bool {
+fn may_begin(request: &Whole) -> bool {
     let version = request.headers().get("mcp-protocol-version").and_then(|version| version.to_str().ok());
     let modern = ProtocolVersion::V_2026_07_28;
     request.method() == Method::POST

@@ -130,21 +130,30 @@ impl ResourceServer {
             // Another token of the same issuer would not help, so no client is sent for one.
             Refusal::NoAgent | Refusal::ManyAgents | Refusal::NoUser => (StatusCode::FORBIDDEN, None, None),
         };
-        let mut challenge = format!(r#"Bearer resource_metadata="{}""#, self.metadata_url());
+        let mut response = (status, format!("{refusal}\n")).into_response();
         let description = error.map(|_| refusal.to_string());
-        for (name, value) in
-            [("scope", scope.as_deref()), ("error", error), ("error_description", description.as_deref())]
-        {
+        if let Some(challenge) = self.challenge(scope.as_deref(), error, description.as_deref()) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    /// What to tell somebody whose token lacks a scope for what they call; reads are within writes, and asked for with them.
+    pub(super) fn beyond(&self, scope: &str) -> Option<HeaderValue> {
+        let all = if scope == WRITE { format!("{READ} {WRITE}") } else { scope.to_owned() };
+        self.challenge(Some(&all), Some("insufficient_scope"), Some(&format!("the token lacks {scope}")))
+    }
+
+    /// RFC 6750 §3, with the place of the metadata (RFC 9728 §5.1).
+    fn challenge(&self, scope: Option<&str>, error: Option<&str>, description: Option<&str>) -> Option<HeaderValue> {
+        let mut challenge = format!(r#"Bearer resource_metadata="{}""#, self.metadata_url());
+        for (name, value) in [("scope", scope), ("error", error), ("error_description", description)] {
             if let Some(value) = value {
                 challenge.push_str(&format!(r#", {name}="{value}""#));
             }
         }
-        let mut response = (status, format!("{refusal}\n")).into_response();
         // All of it is ours, or was checked with the settings: plain text without quotes.
-        if let Ok(challenge) = HeaderValue::try_from(challenge) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
+        HeaderValue::try_from(challenge).ok()
     }
 
     /// The scopes that a token should have to be of full use here.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::Request;
+use axum::http::HeaderMap;
 use rmcp::transport::common::server_side_http::{SessionId, session_id};
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +102,6 @@ async fn end_idle(sessions: Weak<Sessions>, patience: Duration) {
 }
 
 /// The session that a request names.
-pub(super) fn named(request: &Request) -> Option<&str> {
-    request.headers().get(SESSION)?.to_str().ok()
+pub(super) fn named(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SESSION)?.to_str().ok()
 }
