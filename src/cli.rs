@@ -205,6 +205,9 @@ pub struct AuditArgs {
     /// Calls of this agent
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// Calls of this caller, as their authorization server names them (sub)
+    #[arg(long, value_name = "SUB")]
+    pub caller: Option<String>,
     /// Calls of this tool
     #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
@@ -227,7 +230,7 @@ pub struct AuditArgs {
     #[arg(long)]
     pub egress: bool,
     /// Follow the chain of hashes through the whole log, and name the first line that breaks it
-    #[arg(long, conflicts_with_all = ["since", "until", "agent", "tool", "decision", "object", "cursor", "format"])]
+    #[arg(long, conflicts_with_all = ["since", "until", "agent", "caller", "tool", "decision", "object", "cursor", "format"])]
     pub verify: bool,
     /// With --verify: the log begins behind the line with this hash, in files that were put away elsewhere
     #[arg(long, value_name = "HASH", requires = "verify")]

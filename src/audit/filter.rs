@@ -13,6 +13,8 @@ pub struct Wanted<'a> {
     pub until: Option<&'a str>,
     /// By this agent.
     pub agent: Option<&'a str>,
+    /// By this caller, as their authorization server names them.
+    pub caller: Option<&'a str>,
     /// Of this tool.
     pub tool: Option<&'a str>,
     /// So decided.
@@ -27,6 +29,7 @@ pub struct Filter {
     since: Option<OffsetDateTime>,
     until: Option<OffsetDateTime>,
     agent: Option<String>,
+    caller: Option<String>,
     tool: Option<String>,
     decision: Option<String>,
     object: Option<String>,
@@ -56,6 +59,7 @@ impl Filter {
             since: time("since", wanted.since, Time::MIDNIGHT)?,
             until: time("until", wanted.until, Time::MAX)?,
             agent: wanted.agent.map(str::to_owned),
+            caller: wanted.caller.map(str::to_owned),
             tool: wanted.tool.map(str::to_owned),
             decision: wanted.decision.map(str::to_owned),
             object: wanted.object.map(str::to_owned),
@@ -67,6 +71,7 @@ impl Filter {
     pub fn matches(&self, line: &Line) -> bool {
         let equal = |wanted: Option<&str>, is: &str| wanted.is_none_or(|wanted| wanted == is);
         equal(self.agent.as_deref(), &line.agent)
+            && self.caller.as_deref().is_none_or(|caller| line.caller.as_deref() == Some(caller))
             && equal(self.tool.as_deref(), &line.tool)
             && equal(self.decision.as_deref(), &line.decision)
             && self.object.as_ref().is_none_or(|id| line.object.values().any(|value| value.as_str() == Some(id)))
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_filter_can_leave_a_line_out() {
-        let line = r#"{"time":"2026-03-09T12:00:00Z","agent":"claude","tool":"get_workflow","decision":"allowed",
+        let line = r#"{"time":"2026-03-09T12:00:00Z","agent":"claude","caller":"u1","tool":"get_workflow","decision":"allowed",
             "object":{"workflow_id":"abc"}}"#;
         let line: Line = serde_json::from_str(line).unwrap();
         assert!(Filter::default().matches(&line));
@@ -161,6 +166,7 @@ mod tests {
             since: Some(datetime!(2026-03-09 00:00 UTC)),
             until: Some(NOW),
             agent: Some("claude".into()),
+            caller: Some("u1".into()),
             tool: Some("get_workflow".into()),
             decision: Some("allowed".into()),
             object: Some("abc".into()),
@@ -170,6 +176,7 @@ mod tests {
             Filter { since: Some(NOW), ..right.clone() },
             Filter { until: Some(datetime!(2026-03-09 00:00 UTC)), ..right.clone() },
             Filter { agent: Some("cli".into()), ..right.clone() },
+            Filter { caller: Some("u2".into()), ..right.clone() },
             Filter { tool: Some("get_record".into()), ..right.clone() },
             Filter { decision: Some("denied".into()), ..right.clone() },
             Filter { object: Some("ab".into()), ..right.clone() },

@@ -23,6 +23,9 @@ pub struct Line {
     /// Who called.
     #[serde(default)]
     pub agent: String,
+    /// Who stood behind the agent, where that was verified.
+    #[serde(default)]
+    pub caller: Option<String>,
     /// What was called.
     #[serde(default)]
     pub tool: String,

@@ -70,6 +70,7 @@ fn wanted(args: &AuditArgs) -> Wanted<'_> {
         since: args.since.as_deref(),
         until: args.until.as_deref(),
         agent: args.agent.as_deref(),
+        caller: args.caller.as_deref(),
         tool: args.tool.as_deref(),
         decision: args.decision.map(DecisionFilter::as_str),
         object: args.object.as_deref(),

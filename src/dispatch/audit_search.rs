@@ -25,6 +25,7 @@ pub(super) async fn answer(call: Call<'_>, entry: &Entry, (args, place): (&Args,
         tool: args.text("tool"),
         decision: args.text("decision"),
         object: args.text("object"),
+        caller: None,
     };
     let filter = Filter::new(wanted, OffsetDateTime::now_utc()).map_err(|no_time| {
         let fault =

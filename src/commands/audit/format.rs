@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 use crate::{audit::Line, cli::AuditFormat, visible::visible};
 
 /// The columns of a spreadsheet: all members but those that chain the lines.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "time",
     "agent",
+    "caller",
     "as_user",
     "tool",
     "object",
@@ -31,6 +32,7 @@ fn column(line: &Line, name: &str) -> String {
     match name {
         "time" => line.time.clone(),
         "agent" => line.agent.clone(),
+        "caller" => line.caller.clone().unwrap_or_default(),
         "tool" => line.tool.clone(),
         "object" => ids(&line.object),
         "decision" => line.decision.clone(),
@@ -109,7 +111,7 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const RAW: &str = r#"{"time":"2026-03-09T12:00:00.000Z","agent":"=evil\u001b[2J","as_user":"maria@example.com","tool":"get_workflow","object":{"workflow_id":"a,b"},"decision":"allowed","rule":"access.workflows=read","outcome":"error","code":"not_found","status":404,"request_id":null,"attempts":1,"duration_ms":12,"sentence":"it said \"no\"","prev":"00","hash":"11"}"#;
+    const RAW: &str = r#"{"time":"2026-03-09T12:00:00.000Z","agent":"=evil\u001b[2J","caller":"u1","as_user":"maria@example.com","tool":"get_workflow","object":{"workflow_id":"a,b"},"decision":"allowed","rule":"access.workflows=read","outcome":"error","code":"not_found","status":404,"request_id":null,"attempts":1,"duration_ms":12,"sentence":"it said \"no\"","prev":"00","hash":"11"}"#;
 
     fn printed(format: AuditFormat) -> String {
         let line: Line = serde_json::from_str(RAW).unwrap();
@@ -136,8 +138,8 @@ mod tests {
     fn csv_is_quoted_and_runs_no_formula() {
         let csv = printed(AuditFormat::Csv);
         let (head, row) = csv.split_once("\r\n").unwrap();
-        assert_eq!(head.split(',').count(), 14);
-        let expected = "2026-03-09T12:00:00.000Z,'=evil⟪U+001B⟫[2J,maria@example.com,get_workflow,\"workflow_id=a,b\",\
+        assert_eq!(head.split(',').count(), 15);
+        let expected = "2026-03-09T12:00:00.000Z,'=evil⟪U+001B⟫[2J,u1,maria@example.com,get_workflow,\"workflow_id=a,b\",\
             allowed,access.workflows=read,error,not_found,404,,1,12,\"it said \"\"no\"\"\"\r\n";
         assert_eq!(row, expected);
     }
