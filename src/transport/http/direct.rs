@@ -62,17 +62,7 @@ impl Direct {
             && !headers.keys().any(|name| name.as_str().starts_with("mcp-param-"))
             && headers.get(CONTENT_TYPE).is_some_and(|given| given == JSON)
             && accepts_both(headers)
-            && self.is_host(headers.get(HOST))
-    }
-
-    fn is_host(&self, given: Option<&HeaderValue>) -> bool {
-        let given = given.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        given.is_some_and(|given| {
-            self.hosts.iter().any(|host| {
-                host.host().eq_ignore_ascii_case(given.host())
-                    && host.port_u16().is_none_or(|port| given.port_u16() == Some(port))
-            })
-        })
+            && headers.get(HOST).is_some_and(|host| is_one_of(&self.hosts, host))
     }
 
     /// The call that a body holds, if it is a plain one of a tool that there is.
@@ -134,6 +124,15 @@ struct Params {
     meta: RequestMetaObject,
 }
 
+/// Whether a host is one of those that are listed; a listed one without a port is so at every port.
+fn is_one_of(hosts: &[Authority], given: &HeaderValue) -> bool {
+    let Ok(given) = Authority::try_from(given.as_bytes()) else { return false };
+    hosts.iter().any(|host| {
+        host.host().eq_ignore_ascii_case(given.host())
+            && host.port_u16().is_none_or(|port| given.port_u16() == Some(port))
+    })
+}
+
 /// Whether a client takes JSON and event streams, and says so without any weights.
 fn accepts_both(headers: &HeaderMap) -> bool {
     let mut given = headers.get_all(ACCEPT).iter();
@@ -161,5 +160,53 @@ impl Transport<RoleServer> for Silence {
 
     async fn close(&mut self) -> Result<(), Infallible> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::LOOPBACK_HOSTS;
+
+    #[test]
+    fn only_listed_hosts_are_taken() {
+        let hosts = |hosts: &[&str]| -> Vec<Authority> { hosts.iter().filter_map(|host| host.parse().ok()).collect() };
+        let (loopback, named) = (hosts(&LOOPBACK_HOSTS), hosts(&["mcp.example", "other.example:8443"]));
+        let is = |hosts: &[Authority], given: &str| is_one_of(hosts, &HeaderValue::from_str(given).unwrap());
+        for good in ["localhost", "LOCALHOST:8000", "127.0.0.1:1"] {
+            assert!(is(&loopback, good), "{good}");
+        }
+        for good in ["mcp.example", "MCP.example:443", "other.example:8443"] {
+            assert!(is(&named, good), "{good}");
+        }
+        let bad =
+            ["", ":", ":1", "localhost.evil.example", "evil.example", "127.0.0.1.evil.example:1", "user@evil", "a b"];
+        for bad in bad {
+            assert!(!is(&loopback, bad) && !is(&named, bad), "{bad}");
+        }
+        assert!(!is(&named, "other.example") && !is(&named, "other.example:1") && !is(&named, "localhost"));
+    }
+
+    #[test]
+    fn only_a_plain_accept_of_both_kinds_is_taken() {
+        let accepts = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(ACCEPT, HeaderValue::from_str(value).unwrap());
+            }
+            accepts_both(&headers)
+        };
+        assert!(
+            accepts(&["application/json, text/event-stream"]) && accepts(&["text/event-stream,application/json,a/b"])
+        );
+        for other in [
+            &[][..],
+            &["application/json"],
+            &["*/*"],
+            &["application/json;q=0, text/event-stream"],
+            &["application/json", "text/event-stream"],
+        ] {
+            assert!(!accepts(other), "{other:?}");
+        }
     }
 }

@@ -97,7 +97,10 @@ async fn end_idle(sessions: Weak<Sessions>, patience: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         let Some(sessions) = sessions.upgrade() else { return };
-        sessions.end_where(|session| session.is_idle(patience));
+        sessions.end_where(|session| {
+            session.tidy();
+            session.is_idle(patience)
+        });
     }
 }
 

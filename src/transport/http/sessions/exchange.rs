@@ -5,9 +5,10 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -40,6 +41,8 @@ pub(super) struct Exchange {
     told: Notify,
     /// How many streams have read it; only the last one still does.
     readers: AtomicU64,
+    /// How many streams there are.
+    reading: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -68,8 +71,9 @@ impl Exchange {
             _ => None,
         };
         let state = Mutex::new(State { inbox, ..State::default() });
-        let (heard, told, readers) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Arc::new(Self { number, id, state, heard, told, readers })
+        let (heard, told) = (Notify::new(), Notify::new());
+        let (readers, reading) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Arc::new(Self { number, id, state, heard, told, readers, reading })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -92,6 +96,21 @@ impl Exchange {
     /// When it ended.
     pub(super) fn over(&self) -> Option<Instant> {
         self.state().over
+    }
+
+    /// Whether somebody reads it.
+    pub(super) fn is_read(&self) -> bool {
+        self.reading.load(Ordering::Acquire) > 0
+    }
+
+    /// How many bytes wait to be read.
+    pub(super) fn size(&self) -> usize {
+        let mut count = Count(0);
+        for message in &self.state().outbox {
+            // A message that cannot be written is not sent either.
+            let _ = serde_json::to_writer(&mut count, &**message);
+        }
+        count.0
     }
 
     /// The service's id of an open question that the session gave this id; it is closed with that.
@@ -164,15 +183,15 @@ impl Exchange {
         read: impl Fn(&Self) + Send + Sync + 'static,
     ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
         let reader = self.new_reader();
-        stream::unfold((self, from, read), move |(exchange, from, read)| async move {
-            let Some((at, message)) = exchange.read(from, reader).await else {
-                if exchange.readers.load(Ordering::Acquire) == reader {
-                    read(&exchange);
+        stream::unfold((Reader::of(self), from, read), move |(exchange, from, read)| async move {
+            let Some((at, message)) = exchange.0.read(from, reader).await else {
+                if exchange.0.readers.load(Ordering::Acquire) == reader {
+                    read(&exchange.0);
                 }
                 return None;
             };
             let mut event = ServerSseMessage::default();
-            event.event_id = Some(format!("{}/{}", at + 1, exchange.number));
+            event.event_id = Some(format!("{}/{}", at + 1, exchange.0.number));
             event.message = Some(message);
             Some((event, (exchange, at + 1, read)))
         })
@@ -181,6 +200,36 @@ impl Exchange {
     /// The event that comes first: where to come back to before anything was said.
     pub(super) fn opening(&self) -> ServerSseMessage {
         ServerSseMessage::priming(format!("0/{}", self.number), RETRY)
+    }
+}
+
+/// A stream that reads an exchange.
+struct Reader(Arc<Exchange>);
+
+impl Reader {
+    fn of(exchange: Arc<Exchange>) -> Self {
+        exchange.reading.fetch_add(1, Ordering::AcqRel);
+        Self(exchange)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.reading.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -21,8 +21,12 @@ use crate::{agents::Agent, server::Seen};
 /// How long an answer that nobody read is kept.
 const UNREAD: Duration = Duration::from_secs(60);
 
-/// How many such answers are kept.
-const MOST_UNREAD: usize = 8;
+/// How many such answers are kept, and of what size in bytes.
+const MOST_UNREAD: usize = 4;
+const LARGEST_UNREAD: usize = 256 * 1024;
+
+/// How long a client may take from the first request of a hello to its end.
+const HELLO: Duration = Duration::from_secs(60);
 
 /// A session of a client up to 2025-11-25.
 pub(in crate::transport::http) struct Session {
@@ -109,14 +113,27 @@ impl Session {
     pub(super) fn begin(&self, request: ClientJsonRpcMessage) -> Arc<Exchange> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let exchange = Exchange::new(number, Some(request));
-        let mut exchanges = self.exchanges();
-        forget_unread(&mut exchanges);
-        exchanges.insert(number, Arc::clone(&exchange));
-        drop(exchanges);
+        self.tidy();
+        self.exchanges().insert(number, Arc::clone(&exchange));
         if self.ended.is_cancelled() {
             exchange.end();
         }
         exchange
+    }
+
+    /// Forgets answers that nobody came back for: those that are too old or too large, and the oldest of too many.
+    pub(super) fn tidy(&self) {
+        let mut exchanges = self.exchanges();
+        let lasts = |exchange: &Exchange| {
+            exchange.over().is_none_or(|over| over.elapsed() < UNREAD && exchange.size() <= LARGEST_UNREAD)
+        };
+        exchanges.retain(|_, exchange| exchange.is_read() || lasts(exchange));
+        let unread = exchanges.values().filter(|exchange| exchange.over().is_some() && !exchange.is_read());
+        let mut unread: Vec<u64> = unread.map(|exchange| exchange.number).collect();
+        unread.sort_unstable();
+        for number in unread.iter().take(unread.len().saturating_sub(MOST_UNREAD)) {
+            exchanges.remove(number);
+        }
     }
 
     /// The exchange of a number, unless it was read to its end.
@@ -180,6 +197,7 @@ impl Session {
     /// Whether nothing was heard for so long, and nothing is under way.
     pub(super) fn is_idle(&self, patience: Duration) -> bool {
         let heard = *self.last_heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = if self.welcomed().is_some() { patience } else { patience.min(HELLO) };
         heard.elapsed() >= patience && self.exchanges().values().all(|exchange| exchange.over().is_some())
     }
 
@@ -193,13 +211,68 @@ impl Session {
     }
 }
 
-/// Answers that nobody came back for: those that are too old, and the oldest of too many.
-fn forget_unread(exchanges: &mut HashMap<u64, Arc<Exchange>>) {
-    exchanges.retain(|_, exchange| exchange.over().is_none_or(|over| over.elapsed() < UNREAD));
-    let over = |exchange: &Arc<Exchange>| exchange.over().is_some();
-    let mut unread: Vec<u64> = exchanges.values().filter(|exchange| over(exchange)).map(|it| it.number).collect();
-    unread.sort_unstable();
-    for number in unread.iter().take((unread.len() + 1).saturating_sub(MOST_UNREAD)) {
-        exchanges.remove(number);
+#[cfg(test)]
+mod tests {
+    use rmcp::{
+        ErrorData,
+        model::{PingRequest, ServerJsonRpcMessage},
+        transport::Transport as _,
+    };
+
+    use super::*;
+
+    fn session() -> Arc<Session> {
+        Session::new("s".into(), CancellationToken::new())
+    }
+
+    /// A request that was answered with so many bytes, and whose answer nobody has read.
+    async fn answered(session: &Session, bytes: usize) -> Arc<Exchange> {
+        let request = ClientJsonRpcMessage::request(PingRequest::default().into(), RequestId::Number(1));
+        let exchange = session.begin(request);
+        let error = ErrorData::internal_error("x".repeat(bytes), None);
+        let answer = ServerJsonRpcMessage::error(error, Some(RequestId::Number(1)));
+        session.conversation(Arc::clone(&exchange)).send(answer).await.unwrap();
+        exchange
+    }
+
+    #[tokio::test]
+    async fn few_and_small_answers_are_kept_for_whoever_comes_back() {
+        let session = session();
+        let mut numbers = Vec::new();
+        for _ in 0..MOST_UNREAD + 2 {
+            numbers.push(answered(&session, 10).await.number);
+        }
+        session.tidy();
+        let kept: Vec<bool> = numbers.iter().map(|number| session.exchange(*number).is_some()).collect();
+        assert_eq!(kept, [false, false, true, true, true, true]);
+        let large = answered(&session, LARGEST_UNREAD + 1).await.number;
+        session.tidy();
+        assert!(session.exchange(large).is_none());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_being_read_stays_whatever_its_size() {
+        let session = session();
+        let large = answered(&session, LARGEST_UNREAD + 1).await;
+        let number = large.number;
+        let stream = large.messages(0, |_| {});
+        session.tidy();
+        assert!(session.exchange(number).is_some());
+        drop(stream);
+        session.tidy();
+        assert!(session.exchange(number).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_no_idleness_and_ends_with_the_session() {
+        let session = session();
+        assert!(session.is_idle(Duration::ZERO));
+        let request = ClientJsonRpcMessage::request(PingRequest::default().into(), RequestId::Number(1));
+        let exchange = session.begin(request);
+        assert!(!session.is_idle(Duration::ZERO));
+        session.end();
+        assert!(exchange.over().is_some());
+        let late = ClientJsonRpcMessage::request(PingRequest::default().into(), RequestId::Number(2));
+        assert!(session.begin(late).over().is_some(), "nothing begins any more");
     }
 }
