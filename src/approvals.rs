@@ -223,6 +223,9 @@ pub trait Shared: Send + Sync {
     /// Uses a one-time id up until `until`; whether it was unused. Exactly one of all who try is told yes.
     fn claim<'a>(&'a self, id: &'a str, until: i64) -> BoxFuture<'a, io::Result<bool>>;
 
+    /// Gives a one-time id back that was used up for something that did not happen.
+    fn give_back<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<()>>;
+
     /// Whether a one-time id is used up.
     fn is_claimed<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<bool>>;
 

@@ -376,6 +376,7 @@ impl Call<'_> {
             self.holds.check(entry, &args, agent_and_request)?;
             hold::elsewhere(&*self.plans.shared, (tool, &args), agent_and_request).await?;
         }
+        let plan_id = plan.as_ref().map(|plan| plan.id.clone());
         let case = Case {
             wanted,
             args: &args,
@@ -393,11 +394,29 @@ impl Call<'_> {
         if !is_write {
             return self.deliver(entry, &prepared, found, record).await.map(Reached::Answer);
         }
-        self.write(tool, &prepared, found, record).await.map(Reached::Answer)
+        self.write(tool, &prepared, found, (plan_id, record)).await.map(Reached::Answer)
+    }
+
+    /// Makes a write; a plan whose write was surely not sent is given back.
+    async fn write(
+        self,
+        tool: &Tool,
+        prepared: &Prepared,
+        found: prepare::Found,
+        (plan_id, record): (Option<String>, &mut Record),
+    ) -> Result<Answer, CallError> {
+        let written = self.write_on_record(tool, prepared, found, record).await;
+        if let (Err(error), Some(id)) = (&written, plan_id)
+            && error.outcome == Some(Outcome::NotSent)
+            && record.times_sent().load(Ordering::Acquire) == 0
+        {
+            plans::give_back(self, &id).await;
+        }
+        written
     }
 
     /// Sends a write, which is on record before, and held afterwards unless its outcome becomes known.
-    async fn write(
+    async fn write_on_record(
         self,
         tool: &Tool,
         prepared: &Prepared,

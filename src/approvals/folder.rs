@@ -168,6 +168,14 @@ impl Shared for Folder {
         apart(move || here.claim_now(&id, until))
     }
 
+    fn give_back<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<()>> {
+        let path = named(&self.claims, id, "");
+        apart(move || match path.map(fs::remove_file) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Some(_) | None => Ok(()),
+        })
+    }
+
     fn is_claimed<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<bool>> {
         let path = named(&self.claims, id, "");
         apart(move || path.map_or(Ok(true), |path| path.try_exists()))

@@ -47,6 +47,11 @@ impl Shared for Memory {
         ready(Ok(unused)).boxed()
     }
 
+    fn give_back<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<()>> {
+        self.open().claims.remove(id);
+        ready(Ok(())).boxed()
+    }
+
     fn is_claimed<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<bool>> {
         ready(Ok(self.open().claims.contains_key(id))).boxed()
     }

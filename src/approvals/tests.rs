@@ -39,6 +39,11 @@ async fn an_id_is_used_up_once() {
         let tries = futures_util::future::join_all((0..50).map(|_| shared.claim(&id, now() + 100))).await;
         assert_eq!(tries.into_iter().filter(|won| *won.as_ref().unwrap()).count(), 1);
         assert!(shared.is_claimed(&id).await.unwrap());
+        for _ in 0..2 {
+            shared.give_back(&id).await.unwrap();
+            assert!(!shared.is_claimed(&id).await.unwrap());
+        }
+        assert!(shared.claim(&id, now() + 100).await.unwrap() && !shared.claim(&id, now() + 100).await.unwrap());
     }
 }
 

@@ -263,3 +263,10 @@ pub(super) async fn use_up(call: Call<'_>, tool: &Tool, plan: &Plan) -> Result<(
         Err(error) => Err(unshared(tool, &**shared, &error)),
     }
 }
+
+/// Gives a plan back whose write was surely not sent: whoever waited for the budget in vain, or approved it, need not begin anew.
+pub(super) async fn give_back(call: Call<'_>, id: &str) {
+    if let Err(error) = call.plans.shared.give_back(id).await {
+        tracing::warn!(%error, "a plan that was not carried out stays used up");
+    }
+}

@@ -140,6 +140,10 @@ impl Shared for Redis {
         self.claim_now(id, until).boxed()
     }
 
+    fn give_back<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<()>> {
+        async move { self.ask::<i64>(redis::cmd("DEL").arg(self.key("used", id))).await.map(|_| ()) }.boxed()
+    }
+
     fn is_claimed<'a>(&'a self, id: &'a str) -> BoxFuture<'a, io::Result<bool>> {
         async move { self.ask(redis::cmd("EXISTS").arg(self.key("used", id))).await }.boxed()
     }

@@ -49,6 +49,25 @@ async fn a_call_that_queues_tells_its_place_and_is_refused_after_its_wait() {
     drop(simulator);
 }
 
+/// What a person approved, or a dry run showed, is not lost to a queue.
+#[tokio::test]
+async fn a_plan_that_waited_in_vain_can_be_carried_out_later_and_once() {
+    let stage = Stage::with(one_write_a_minute(Duration::from_millis(300))).await;
+    let mut launch = nda();
+    launch["dry_run"] = true.into();
+    let by_plan = json!({"plan": stage.ok("launch_workflow", launch).await["plan"]});
+    stage.launched().await;
+    for _ in 0..2 {
+        let error = stage.fails("launch_workflow", by_plan.clone()).await;
+        assert_eq!((&error["code"], &error["outcome"]), (&json!("rate_limited"), &json!("not_sent")), "{error}");
+    }
+    let other = stage.another(Setting::default()).await;
+    let carried_out = other.call_tool(call_of("launch_workflow", &by_plan)).await.unwrap();
+    assert_ne!(carried_out.is_error, Some(true), "{carried_out:?}");
+    let again = stage.fails("launch_workflow", by_plan).await;
+    assert!(again["errors"][0]["message"].as_str().unwrap().contains("was used already"), "{again}");
+}
+
 /// A client that says how long it waits gets its answer before that.
 #[tokio::test]
 async fn a_deadline_of_the_clients_is_kept() {
