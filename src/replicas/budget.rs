@@ -8,7 +8,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,9 +24,9 @@ use crate::ironclad::limiter::{
     common::{BEYOND, Common, Gone, Taken, Token, Wanted, Word},
 };
 
-const TAKE: &str = include_str!("budget/take.lua");
-const LATE: &str = include_str!("budget/late.lua");
-const TOLD: &str = include_str!("budget/told.lua");
+static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("budget/take.lua")));
+static LATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("budget/late.lua")));
+static TOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("budget/told.lua")));
 
 /// The budget that replicas share.
 pub struct SharedBudget {
@@ -63,8 +63,7 @@ impl SharedBudget {
         let at = Instant::now();
         let mut line = self.redis.line().await?;
         let id = format!("{} {}", self.redis.replica, self.next.fetch_add(1, Ordering::Relaxed));
-        let script = Script::new(TAKE);
-        let mut call = script.prepare_invoke();
+        let mut call = TAKE.prepare_invoke();
         for scope in [Scope::Bucket(wanted.bucket), Scope::Company] {
             for key in self.keys(scope) {
                 call.key(key);
@@ -119,8 +118,7 @@ impl Common for SharedBudget {
         let (redis, uses, id, hold) = (Arc::clone(&self.redis), self.uses(token.bucket), token.id.clone(), self.hold());
         self.apart(async move {
             let mut line = redis.line().await?;
-            let script = Script::new(LATE);
-            let mut call = script.prepare_invoke();
+            let mut call = LATE.prepare_invoke();
             for key in uses {
                 call.key(key);
             }
@@ -133,8 +131,7 @@ impl Common for SharedBudget {
         let (redis, [_, facts]) = (Arc::clone(&self.redis), self.keys(scope));
         self.apart(async move {
             let mut line = redis.line().await?;
-            let script = Script::new(TOLD);
-            let mut call = script.prepare_invoke();
+            let mut call = TOLD.prepare_invoke();
             call.key(facts).arg(word.closed.map_or(0, millis));
             let (left, until) =
                 word.left.map_or((-1, 0), |(left, until)| (i64::try_from(left).unwrap_or(i64::MAX), millis(until)));

@@ -1,6 +1,6 @@
 //! One-time ids, approvals and unanswered writes, kept in Redis for all replicas.
 
-use std::{io, time::Duration};
+use std::{io, sync::LazyLock, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use redis::Script;
@@ -13,20 +13,30 @@ use crate::approvals::{Approval, Begun, Decision, INCARNATION_LETTERS, RECENT, S
 const SPARE_SECONDS: i64 = 60;
 
 /// Files an approval once, and lists it.
-const FILE: &str = r"
+static FILE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then
     redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
     redis.call('EXPIRE', KEYS[2], ARGV[5])
-end";
+end",
+    )
+});
 
 /// Keeps a decision, unless there is one or no approval; 1 is that it counts.
-const DECIDE: &str = r"
+static DECIDE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
 local left = redis.call('PTTL', KEYS[1])
 if left <= 0 or not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', left) then return 0 end
-return 1";
+return 1",
+    )
+});
 
 /// Looks for a write of another replica that is under way, or was and nobody heard of it; else begins this one.
-const BEGIN: &str = r"
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
 if ARGV[1] ~= '' then
     local all = redis.call('HGETALL', KEYS[1])
     for i = 1, #all, 2 do
@@ -37,7 +47,9 @@ if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
     redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
-return 0";
+return 0",
+    )
+});
 
 /// The longest that the list of approvals lives without a new one.
 const LIST_SECONDS: i64 = 60 * 24 * 60 * 60;
@@ -48,6 +60,16 @@ fn seconds_left(until: i64) -> i64 {
 
 fn parsed<T: DeserializeOwned>(text: &str) -> io::Result<T> {
     serde_json::from_str(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// An approval, its decision, and the mark that it is used.
+type Kept = (Option<String>, Option<String>, Option<String>);
+
+fn approval((approval, decision, used): Kept) -> io::Result<Option<Approval>> {
+    let Some(approval) = approval else { return Ok(None) };
+    let approval: Approval = parsed(&approval)?;
+    let decision = decision.as_deref().map(parsed).transpose()?;
+    Ok(Some(Approval { decision, used: used.is_some(), ..approval }))
 }
 
 impl Server {
@@ -76,29 +98,31 @@ impl Redis {
     }
 
     async fn find_now(&self, id: &str) -> io::Result<Option<Approval>> {
-        let kept: (Option<String>, Option<String>, Option<String>) =
-            self.ask(redis::cmd("MGET").arg(&self.approval_keys(id)[..])).await?;
-        let (Some(approval), decision, used) = kept else { return Ok(None) };
-        let approval: Approval = parsed(&approval)?;
-        let decision = decision.as_deref().map(parsed).transpose()?;
-        Ok(Some(Approval { decision, used: used.is_some(), ..approval }))
+        let kept: Kept = self.ask(redis::cmd("MGET").arg(&self.approval_keys(id)[..])).await?;
+        approval(kept)
     }
 
     async fn all_now(&self) -> io::Result<Vec<Approval>> {
         let list = self.key("approvals", "all");
         let ids: Vec<String> =
             self.ask(redis::cmd("ZREVRANGE").arg(&list).arg(0).arg(RECENT.saturating_sub(1))).await?;
-        let mut all = Vec::new();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<String> = ids.iter().flat_map(|id| self.approval_keys(id)).collect();
+        let mut kept = self.ask::<Vec<Option<String>>>(redis::cmd("MGET").arg(&keys)).await?.into_iter();
+        let (mut all, mut old) = (Vec::new(), Vec::new());
         for id in ids {
-            match self.find_now(&id).await {
+            let mut next = || kept.next().flatten();
+            match approval((next(), next(), next())) {
                 Ok(Some(approval)) if !approval.is_old(now()) => all.push(approval),
-                Ok(Some(_) | None) => {
-                    let _: i64 = self.ask(redis::cmd("ZREM").arg(&list).arg(&id)).await?;
-                }
+                Ok(Some(_) | None) => old.push(id),
                 // One that is damaged hides no other.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-                Err(error) => return Err(error),
+                Err(error) => tracing::debug!(%error, id, "an approval cannot be read"),
             }
+        }
+        if !old.is_empty() {
+            let _: i64 = self.ask(redis::cmd("ZREM").arg(&list).arg(&old)).await?;
         }
         Ok(all)
     }
@@ -106,8 +130,7 @@ impl Redis {
     async fn begin_now(&self, twin: &str, (force, writes): (bool, bool), life: Duration) -> io::Result<Begun> {
         let mut line = self.line().await?;
         let token = if writes { format!("{} {}", self.replica, new_id()?) } else { String::new() };
-        let script = Script::new(BEGIN);
-        let mut call = script.prepare_invoke();
+        let mut call = BEGIN.prepare_invoke();
         call.key(self.key("twin", twin));
         call.arg(if force { "" } else { &self.replica }).arg(&token).arg(now());
         call.arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX));
@@ -152,8 +175,7 @@ impl Shared for Redis {
         async move {
             let mut line = self.line().await?;
             let [key, ..] = self.approval_keys(&approval.id);
-            let script = Script::new(FILE);
-            let mut call = script.prepare_invoke();
+            let mut call = FILE.prepare_invoke();
             call.key(key).key(self.key("approvals", "all"));
             call.arg(serde_json::to_string(&approval)?).arg(seconds_left(approval.remembered_until()));
             call.arg(approval.filed).arg(&approval.id).arg(LIST_SECONDS);
@@ -174,8 +196,7 @@ impl Shared for Redis {
         async move {
             let mut line = self.line().await?;
             let [approval, kept, _] = self.approval_keys(id);
-            let script = Script::new(DECIDE);
-            let mut call = script.prepare_invoke();
+            let mut call = DECIDE.prepare_invoke();
             call.key(approval).key(kept).arg(serde_json::to_string(&decision)?);
             self.run(&mut line, &call).await
         }
