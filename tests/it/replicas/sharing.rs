@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use ironclad_mcp::{
     approvals::{self, Decided, Decision},
+    ironclad::limiter,
     policy::{Confirm, Settings},
     replicas::{Address, Redis as Shared},
 };
@@ -59,6 +60,28 @@ async fn of_replicas_given_the_same_plan_at_once_exactly_one_sends() {
             assert!(text(&again["errors"][0]["message"]).contains("was used already"), "{again}");
         }
     }
+}
+
+/// A replica that finds no place in the budget gives the plan back to all.
+#[tokio::test]
+async fn a_plan_that_one_replica_could_not_send_is_carried_out_by_another_once() {
+    let Some(redis) = Redis::start().await else { return };
+    // A Redis that was just started gives no place out.
+    let budget = Some(limiter::Settings::default());
+    let full = Setting { rate_budget: budget, rate_limit_wait: Duration::from_millis(300), ..of(&redis) };
+    let stage = Stage::with(full).await;
+    let other = stage.another(of(&redis)).await;
+    let mut launch = nda();
+    launch["dry_run"] = true.into();
+    let plan = json!({"plan": stage.ok("launch_workflow", launch).await["plan"]});
+    let mut ended = Vec::new();
+    for client in [&stage.client, &other, &stage.client] {
+        ended.push(call(client, "launch_workflow", &plan).await.map_err(|error| error["code"].clone()));
+    }
+    assert_eq!(ended[0], Err(json!("rate_limited")));
+    assert!(ended[1].is_ok(), "{ended:?}");
+    assert_eq!(ended[2], Err(json!("invalid_arguments")), "it was used");
+    assert_eq!(stage.writes().await.len(), 1);
 }
 
 #[tokio::test]
