@@ -57,7 +57,7 @@ impl Default for Bounds {
             requests: 4096,
             large_bodies: 16,
             places: 64,
-            at_the_door: Duration::from_secs(5),
+            at_the_door: Duration::from_secs(2),
         }
     }
 }
