@@ -179,7 +179,7 @@ fn within_token(settings: &Settings, effect: Effect) -> Result<(), Denial> {
     if settings.token.is_none_or(|reach| reach >= needed) {
         return Ok(());
     }
-    let scope = if needed == Access::Full { WRITE_SCOPE } else { READ_SCOPE };
+    let scope = scope_for(effect);
     let hint = format!("the caller must sign in again for a token with the scope {scope}");
     Err(denial(format!("token without {scope}"), hint))
 }
@@ -189,7 +189,11 @@ fn within_token(settings: &Settings, effect: Effect) -> Result<(), Denial> {
 pub fn scope_beyond(entry: &Entry, settings: &Settings) -> Option<&'static str> {
     within_token(settings, entry.effect).err()?;
     visible(entry, &Settings { token: None, ..settings.clone() }).ok()?;
-    Some(if entry.effect.is_write() { WRITE_SCOPE } else { READ_SCOPE })
+    Some(scope_for(entry.effect))
+}
+
+fn scope_for(effect: Effect) -> &'static str {
+    if effect.is_write() { WRITE_SCOPE } else { READ_SCOPE }
 }
 
 /// Whether anything at all is granted that writes, whatever a caller's token says.

@@ -190,7 +190,11 @@ impl Server {
 
     /// The tool of a published name: a manifest's, or a typed launch tool.
     fn tool(&self, name: &str, cx: &RequestContext<RoleServer>) -> Option<Arc<catalog::Tool>> {
-        self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name, &self.agent(cx)))
+        self.tool_for(name, || self.agent(cx))
+    }
+
+    fn tool_for(&self, name: &str, agent: impl FnOnce() -> Agent) -> Option<Arc<catalog::Tool>> {
+        self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name, &agent()))
     }
 
     /// Whether there is a tool of a name, for anybody.
@@ -200,7 +204,7 @@ impl Server {
 
     /// The scope that an agent's token would need for a tool, where the token alone keeps the agent from it.
     pub(crate) fn scope_beyond(&self, name: &str, agent: &Agent) -> Option<&'static str> {
-        let tool = self.shared.catalog.get(name).cloned().or_else(|| self.shared.launchers.get(name, agent))?;
+        let tool = self.tool_for(name, || agent.clone())?;
         policy::scope_beyond(&tool.entry, agent.policy())
     }
 
@@ -467,11 +471,7 @@ impl ServerHandler for Server {
         }
         let (server, agent) = (self.clone(), self.sender(&cx.extensions));
         tokio::spawn(async move {
-            // The first tools are no change: whoever lists the tools before they are there waits for them.
-            if server.launches(&agent) {
-                server.shared.launchers.ready(&agent).await;
-            }
-            let mut listing = server.watch(agent);
+            let mut listing = server.watched_by(agent, None).await;
             loop {
                 let news = match tokio::time::timeout(STILL_THERE, listing.changed()).await {
                     Ok(None) => return,
@@ -500,9 +500,7 @@ impl ServerHandler for Server {
     /// A client without a session listens on a stream of its own.
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
         let cx = subscription.request_context();
-        if let Some(place) = Place::taken(&cx.extensions) {
-            place.leave();
-        }
+        Place::taken(&cx.extensions).leave();
         let mut listing = self.watch(self.agent(cx));
         while let Some(news) = listing.changed().await {
             for list in news {

@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Watches the lists of an agent that was last told of them as `before`.
-    pub(crate) async fn watched_by(self, agent: Agent, before: Option<Seen>) -> Listing {
+    pub(crate) async fn watched_by(&self, agent: Agent, before: Option<Seen>) -> Listing {
         if before.is_none() && self.launches(&agent) {
             self.shared.launchers.ready(&agent).await;
         }

@@ -52,7 +52,7 @@ pub(super) struct Asker<'a> {
 
 enum Era {
     /// The server sends the question, and waits.
-    Legacy(Peer<RoleServer>, Option<Place>),
+    Legacy(Peer<RoleServer>, Place),
     /// The call is repeated with the answer.
     Modern { said: Option<(Consent, State)>, asked: Mutex<Option<(String, State)>> },
 }
@@ -147,9 +147,7 @@ impl Person for Asker<'_> {
         Box::pin(async move {
             match &self.era {
                 Era::Legacy(peer, place) => {
-                    if let Some(place) = place {
-                        place.leave();
-                    }
+                    place.leave();
                     let Some(form) = form(question.text) else { return Consent::Refused };
                     match tokio::time::timeout(PATIENCE, peer.create_elicitation(form)).await {
                         Ok(Ok(answer)) => consent(&answer),

@@ -10,22 +10,25 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// A place, in the extensions of the HTTP request; it is given up with the last copy.
 #[derive(Debug, Clone)]
-pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub(crate) struct Place(Option<Arc<Mutex<Option<OwnedSemaphorePermit>>>>);
 
 impl Place {
     /// The place that a permit stands for.
     pub(crate) fn of(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Mutex::new(Some(permit))))
+        Self(Some(Arc::new(Mutex::new(Some(permit)))))
     }
 
-    /// The place of a request, if its transport gave it one.
-    pub(super) fn taken(extensions: &Extensions) -> Option<Self> {
-        extensions.get::<http::request::Parts>()?.extensions.get().cloned()
+    /// The place of a request; none where its transport gives out none.
+    pub(super) fn taken(extensions: &Extensions) -> Self {
+        let place = extensions.get::<http::request::Parts>().and_then(|head| head.extensions.get::<Self>());
+        place.cloned().unwrap_or(Self(None))
     }
 
     /// Gives the place up before the call has ended.
     pub(super) fn leave(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(place) = &self.0 {
+            place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 }
 

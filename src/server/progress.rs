@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A call that may have to wait, and whoever waits for it.
 pub(super) struct Waiting {
     client: Option<Client>,
-    place: Option<Place>,
+    place: Place,
 }
 
 /// A client that asked to hear how its call goes on.
@@ -47,9 +47,7 @@ impl Waiting {
 
 impl Progress for Waiting {
     fn report<'a>(&'a self, _waited: Duration, what: &'a str) -> BoxFuture<'a, ()> {
-        if let Some(place) = &self.place {
-            place.leave();
-        }
+        self.place.leave();
         let Some(client) = &self.client else { return Box::pin(std::future::ready(())) };
         Box::pin(async move {
             let told = ProgressNotificationParam::new(client.token.clone(), client.clock.next()).with_message(what);

@@ -103,12 +103,6 @@ async def crowd(client, port: int) -> None:
             clients.create_task(client(port, all_there))
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
 def serve(program: str, folder: str, port: int) -> subprocess.Popen:
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     settings = Path(folder) / "settings.toml"
@@ -131,7 +125,7 @@ def main(program: str) -> int:
         for era, faults in ((modern, ""), (legacy, ""), (modern, "slow:ms=100"), (legacy, "slow:ms=100")):
             simulator.control("POST", "faults", faults)
             with tempfile.TemporaryDirectory() as folder:
-                port = free_port()
+                port = simulator.free_port()
                 server = serve(program, folder, port)
                 began = time.monotonic()
                 asyncio.run(crowd(era, port))

@@ -21,18 +21,14 @@ import time
 import urllib.error
 import urllib.request
 
+from simulator import free_port
+
 SERVER = sys.argv[1]
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 MODERN = "2026-07-28"
 WRITES = 12
 KEY = "q1Zt0s0m3Kx9vYy2n8fQhB4cR7uJ5wLdGiEoTpAbCdE="
 running = []
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def start(command, **options):

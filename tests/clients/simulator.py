@@ -5,6 +5,7 @@ The simulator is told by the environment that `ironclad-mcp simulator` prints.
 
 import json
 import os
+import socket
 import subprocess
 import urllib.request
 
@@ -18,6 +19,12 @@ def base_url() -> str:
 def _send(request: urllib.request.Request) -> bytes:
     with urllib.request.urlopen(request, timeout=30) as reply:
         return reply.read()
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
 
 
 def start(program: str, *flags: str) -> subprocess.Popen:

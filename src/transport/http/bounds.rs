@@ -1,7 +1,7 @@
 //! What one request may take: the size of its body, the time that it takes to come, and how many are answered at once.
 //!
 //! So many are worked on at once that both the processor and Ironclad are busy; the others wait at the door, where a request
-//! costs a tenth of what it costs inside.
+//! costs a small part of what it costs inside.
 //!
 //! Headers that decide something come once: of two, one layer would look at the first, and a proxy before it at the last.
 

@@ -49,7 +49,6 @@ pub(in crate::transport::http) struct Session {
 }
 
 /// Whom a session was opened by.
-#[derive(Clone)]
 pub(super) struct Welcomed {
     pub(super) agent: Agent,
     /// What the client said of itself, with the revision that was agreed on.
